@@ -1,0 +1,235 @@
+"""What a parameter space and its charts are.
+
+A *space* is a choice (a frozen dataclass of options). A *chart* is that choice made at given weights: coordinates
+around them, with the skeleton and the gauge frozen. Training needs two maps between the two, both in closed form:
+the *pullback* of a gradient to the coordinates, and the *retraction* that moves the weights by a step in the
+coordinates. So the weights stay the only state, and no coordinate vector is ever stored:
+
+    g = gradient of the loss at w;   d = optimizer(chart.pullback(w, g));   w = chart.retract(w, d, -lr)
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from scaleinv.network import Graph, Weights
+from scaleinv.skeleton import Pick, Skeleton, choose
+from scaleinv.symmetry import require_nonzero, to_gauge
+
+Coords = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Support:
+    """Whether a space can take a network: truthy if it can, else it carries the reasons."""
+
+    reasons: tuple[str, ...] = field(default=())
+
+    def __bool__(self) -> bool:
+        """Return True if there is no reason against."""
+        return not self.reasons
+
+    def raise_if_unsupported(self) -> None:
+        """Raise with the reasons, if there are any.
+
+        Raises:
+            UnsupportedSpaceError: the space cannot take the network.
+        """
+        if self.reasons:
+            raise UnsupportedSpaceError("; ".join(self.reasons))
+
+
+class UnsupportedSpaceError(ValueError):
+    """A space cannot take a network; the message says why."""
+
+
+class ParameterSpace(ABC):
+    """A way to put coordinates on a network's weights. Subclasses are frozen dataclasses of options."""
+
+    def supports(self, graph: Graph) -> Support:
+        """Say whether this space can take the network, and if not, why."""
+        return Support()
+
+    @abstractmethod
+    def chart(self, graph: Graph, weights: Weights) -> "Chart":
+        """Freeze skeleton and gauge at ``weights`` and return coordinates around them.
+
+        Args:
+            graph: the network.
+            weights: tensors ``(*members, own shape)``.
+
+        Raises:
+            UnsupportedSpaceError: the space cannot take the network.
+            ValueError: it cannot take these weights (a skeleton weight is zero, say).
+        """
+
+
+class Chart(ABC):
+    """Coordinates around the weights that the chart was made at.
+
+    Coordinates have the names and shapes of the weights. Where a weight is fixed there is no coordinate: that
+    entry is zero and stays zero under every elementwise optimizer.
+
+    Attributes:
+        graph: the network.
+        weights: the starting network, in the chart's own gauge.
+        dim: number of free scalars per member: m, or m - K.
+    """
+
+    def __init__(self, graph: Graph, weights: Weights, dim: int) -> None:
+        """Make the chart at ``weights``, which are in its own gauge."""
+        self.graph = graph
+        self.weights = weights
+        self.dim = dim
+
+    @property
+    def origin(self) -> Coords:
+        """Coordinates of the starting network."""
+        return self.to_coords(self.weights)
+
+    @abstractmethod
+    def to_weights(self, coords: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights at ``coords``, in the chart's own gauge; differentiable."""
+
+    @abstractmethod
+    def to_coords(self, weights: Weights) -> Coords:
+        """Return the coordinates of ``weights``: the inverse of :meth:`to_weights`.
+
+        Invariant spaces give every rescaling of a network the same coordinates.
+        """
+
+    @abstractmethod
+    def pullback_(self, weights: Weights, grads: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Turn gradients by the weights into gradients by the coordinates: ``J^T g``, J = d weights / d coords.
+
+        Args:
+            weights: the point, in the chart's own gauge.
+            grads: gradients there, contiguous; their memory is used for the result.
+        """
+
+    def retract_(self, weights: dict[str, Tensor], direction: dict[str, Tensor], step: Tensor) -> None:
+        """Set ``weights`` to ``to_weights(to_coords(weights) + step * direction)`` in place.
+
+        As it stands here, ``w += step * direction``, it fits the charts whose coordinates are the free weights.
+
+        Args:
+            weights: the point, in the chart's own gauge, contiguous.
+            direction: change of the coordinates, zero where a weight is fixed; its memory may be used.
+            step: factor of each member, shape ``(*members,)``.
+        """
+        for name, w in weights.items():
+            w.addcmul_(direction[name], per_entry(step, w))
+
+    @abstractmethod
+    def at(self, weights: Weights) -> "Chart":
+        """Return this chart made again at other weights: same skeleton, nothing overwritten."""
+
+    def start(self) -> dict[str, Tensor]:
+        """Return contiguous copies of the starting weights, ready to be trained in place."""
+        return _copies(self.weights)
+
+    def pullback(self, weights: Weights, grads: Weights) -> dict[str, Tensor]:
+        """Return gradients by the coordinates; like :meth:`pullback_`, but the arguments are left alone."""
+        return self.pullback_(weights, _copies(grads))
+
+    def retract(self, weights: Weights, direction: Weights, step: Tensor) -> dict[str, Tensor]:
+        """Return the moved weights; like :meth:`retract_`, but the arguments are left alone."""
+        moved = _copies(weights)
+        self.retract_(moved, _copies(direction), step)
+        return moved
+
+    def fixed(self) -> dict[str, Tensor]:
+        """Return masks of the weights that training leaves alone, for the tensors that have any."""
+        return {}
+
+
+def _copies(tensors: Weights) -> dict[str, Tensor]:
+    return {name: t.clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
+
+
+def per_entry(member_values: Tensor, like: Tensor) -> Tensor:
+    """View ``(*members,)`` so that it broadcasts against ``like``, ``(*members, own shape)``."""
+    return member_values.view(*member_values.shape, *[1] * (like.dim() - member_values.dim()))
+
+
+# How the skeleton's weights start (config key ``fix``).
+OVERWRITE, KEEP, RESCALE = FIXES = ("overwrite", "keep", "rescale")
+
+
+def require_hidden_nodes(graph: Graph) -> Support:
+    """Refuse networks that have no rescaling symmetry."""
+    if graph.hidden:
+        return Support()
+    return Support(("the network has no hidden node, so there is nothing to rescale and nothing to fix",))
+
+
+def start_skeleton(
+    graph: Graph, weights: Weights, choice: str | Mapping, fix: str, value: float | Tensor, roots: bool
+) -> tuple[dict[str, Tensor], Skeleton]:
+    """Choose the skeleton and give its weights their starting values.
+
+    Args:
+        graph: the network.
+        weights: tensors ``(*members, own shape)``.
+        choice: see :func:`scaleinv.skeleton.choose`.
+        fix: ``overwrite`` sets the out-edges to ``value`` (this changes the function), ``rescale`` brings them to
+            +-1 without changing it, ``keep`` leaves them.
+        value: number, or one a member, shape ``(*members,)``; non-zero.
+        roots: whether ``overwrite`` sets the skeleton's free in-edges too.
+
+    Returns:
+        The starting weights and the skeleton.
+    """
+    if fix not in FIXES:
+        raise ValueError(f"fix must be one of {', '.join(FIXES)}, got {fix!r}")
+    skeleton = choose(choice, graph, weights)
+    started = dict(weights)
+    if fix == OVERWRITE:
+        values = torch.as_tensor(value, dtype=next(iter(weights.values())).dtype).unsqueeze(-1)
+        for pick, overwrite in zip(skeleton.into, skeleton.is_root(graph), strict=True):
+            if roots:
+                old = pick.read(started[pick.name])
+                new = torch.where(overwrite, values.to(old.device), old)
+                started[pick.name] = pick.write(started[pick.name], new)
+        for pick in skeleton.out:
+            started[pick.name] = pick.write(started[pick.name], values.to(started[pick.name].device))
+    require_nonzero(graph, started, skeleton)
+    if fix == RESCALE:
+        started = to_gauge(graph, started, skeleton)
+    return started, skeleton
+
+
+class PinnedChart(Chart):
+    """A chart that keeps the out-edges of a skeleton at the values they have at its starting weights."""
+
+    def __init__(self, graph: Graph, skeleton: Skeleton, weights: Weights) -> None:
+        """Pin the out-edges of ``skeleton`` at their values in ``weights``."""
+        super().__init__(graph, weights, graph.parameters - graph.hidden)
+        self.skeleton = skeleton
+        self.pins: list[tuple[Pick, Tensor]] = [(p, p.read(weights[p.name])) for p in skeleton.out]
+
+    def fixed(self) -> dict[str, Tensor]:
+        """Return masks that are True at the skeleton's out-edges."""
+        return self.skeleton.fixed(self.graph)
+
+    def pinned(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tensors with the fixed weights in their places; differentiable."""
+        result = dict(tensors)
+        for pick, values in self.pins:
+            result[pick.name] = pick.write(result[pick.name], values)
+        return result
+
+    def unpinned(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tensors with zeros in the places of the fixed weights; differentiable."""
+        result = dict(tensors)
+        for pick, _ in self.pins:
+            result[pick.name] = pick.write(result[pick.name], 0.0)
+        return result
+
+    def unpin_(self, tensors: Mapping[str, Tensor]) -> None:
+        """Set the places of the fixed weights to zero in place."""
+        for pick, _ in self.pins:
+            pick.write_(tensors[pick.name], 0.0)

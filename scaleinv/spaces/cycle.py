@@ -1,0 +1,89 @@
+"""Cycle space: weight fixing made invariant (maths.md, 2.3 and 2.4)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scaleinv.network import Graph, Weights
+from scaleinv.skeleton import Skeleton
+from scaleinv.spaces.base import (
+    KEEP,
+    Chart,
+    Coords,
+    ParameterSpace,
+    Support,
+    require_hidden_nodes,
+    start_skeleton,
+)
+from scaleinv.spaces.fixed import FixedWeightChart
+from scaleinv.symmetry import balance, to_gauge
+
+
+@dataclass(frozen=True)
+class CycleSpace(ParameterSpace):
+    """Invariant coordinates ``C_e = w_e |S_head(e)| / |S_tail(e)|``; linear in the free weights, no poles.
+
+    S is the product of the skeleton's fixed weights behind a node. Rescaling changes neither C nor, therefore,
+    any optimizer's steps. (Equation 10 of maths.md has S with its sign; a constant sign of a coordinate changes no
+    elementwise optimizer's trajectory, so it is left out.)
+
+    Attributes:
+        skeleton: which out-edges: ``default``, ``maxprod``, ``log_hungarian``, or explicit lists.
+        fix: ``keep`` the function, or ``overwrite`` the out-edges with ``value`` before the chart is made.
+        value: the number that ``overwrite`` sets, or one a member.
+        normalise: ``none``, or ``balanced``: divide by ``|S_head / S_tail|`` at the balanced representative of the
+            starting network, so that the coordinates start as its weights and learning rates keep their meaning.
+    """
+
+    skeleton: str | Mapping = "default"
+    fix: str = KEEP
+    value: float | Tensor = 1.0
+    normalise: str = "balanced"
+
+    def supports(self, graph: Graph) -> Support:
+        """Refuse networks without hidden nodes."""
+        return require_hidden_nodes(graph)
+
+    def chart(self, graph: Graph, weights: Weights) -> Chart:
+        """Bring the weights into the gauge in which the coordinates are the free weights."""
+        self.supports(graph).raise_if_unsupported()
+        started, skeleton = start_skeleton(graph, weights, self.skeleton, self.fix, self.value, roots=True)
+        return CycleChart(graph, skeleton, normalised(graph, started, skeleton, self.normalise))
+
+
+def normalised(graph: Graph, weights: Weights, skeleton: Skeleton, normalise: str) -> dict[str, Tensor]:
+    """Return the representative of the weights' orbit at which ``normalise`` makes coordinates and weights agree.
+
+    Raises:
+        ValueError: ``normalise`` is neither ``none`` nor ``balanced``.
+    """
+    match normalise:
+        case "none":
+            return to_gauge(graph, weights, skeleton)
+        case "balanced":
+            return balance(graph, weights)
+    raise ValueError(f"normalise must be none or balanced, got {normalise!r}")
+
+
+class CycleChart(FixedWeightChart):
+    """A fixed-weight chart in a gauge that depends on the orbit alone.
+
+    In that gauge the coordinates *are* the free weights, so a step costs no more than in weight space.
+    """
+
+    def __init__(self, graph: Graph, skeleton: Skeleton, weights: Weights) -> None:
+        """Pin the skeleton's out-edges at their values in ``weights``, which are in the chart's gauge."""
+        super().__init__(graph, skeleton, weights)
+        self._target = skeleton.suffix(graph, weights)
+
+    def to_coords(self, weights: Weights) -> Coords:
+        """Rescale to the chart's gauge, then leave the fixed weights out."""
+        return super().to_coords(self._gauged(weights))
+
+    def at(self, weights: Weights) -> "CycleChart":
+        """Return the same chart with the coordinates of ``weights`` as its origin."""
+        return CycleChart(self.graph, self.skeleton, self.pinned(self._gauged(weights)))
+
+    def _gauged(self, weights: Weights) -> Weights:
+        return to_gauge(self.graph, weights, self.skeleton, self._target)

@@ -1,0 +1,67 @@
+"""Fixed-weight space: one outgoing weight of every hidden node is kept fixed (thesis, chapter 3)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scaleinv.network import Graph, Weights
+from scaleinv.spaces.base import (
+    Chart,
+    Coords,
+    ParameterSpace,
+    PinnedChart,
+    Support,
+    require_hidden_nodes,
+    start_skeleton,
+)
+
+
+@dataclass(frozen=True)
+class FixedWeightSpace(ParameterSpace):
+    """The weights without one out-edge of every hidden node; dimension m - K.
+
+    Fixing removes the symmetry from the space, but the gradients still depend on the values at which the weights
+    are fixed: only ``fix="rescale"`` makes training independent of a rescaled start, and no choice makes it
+    independent of rescaling during training.
+
+    Attributes:
+        skeleton: which out-edges: ``default``, ``maxprod``, ``hungarian``, ``log_hungarian``, or explicit lists.
+        fix: ``overwrite`` them with ``value``, ``keep`` them, or ``rescale`` them to +-1.
+        value: the number that ``overwrite`` sets, or one a member.
+    """
+
+    skeleton: str | Mapping = "default"
+    fix: str = "overwrite"
+    value: float | Tensor = 1.0
+
+    def supports(self, graph: Graph) -> Support:
+        """Refuse networks without hidden nodes."""
+        return require_hidden_nodes(graph)
+
+    def chart(self, graph: Graph, weights: Weights) -> Chart:
+        """Fix the skeleton's out-edges as ``fix`` says."""
+        self.supports(graph).raise_if_unsupported()
+        started, skeleton = start_skeleton(graph, weights, self.skeleton, self.fix, self.value, roots=False)
+        return FixedWeightChart(graph, skeleton, started)
+
+
+class FixedWeightChart(PinnedChart):
+    """The free weights as coordinates: ``w_e = c_e`` off the skeleton, ``w_T`` constant."""
+
+    def to_weights(self, coords: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Put the fixed weights into their places."""
+        return self.pinned(coords)
+
+    def to_coords(self, weights: Weights) -> Coords:
+        """Leave the fixed weights out."""
+        return self.unpinned(weights)
+
+    def pullback_(self, weights: Weights, grads: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Drop the gradients of the fixed weights."""
+        self.unpin_(grads)
+        return grads
+
+    def at(self, weights: Weights) -> "FixedWeightChart":
+        """Fix the same entries at the values that they have in ``weights``."""
+        return FixedWeightChart(self.graph, self.skeleton, weights)

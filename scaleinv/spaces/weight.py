@@ -1,0 +1,42 @@
+"""Weight space: the weights are the coordinates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scaleinv.network import Graph, Weights
+from scaleinv.spaces.base import Chart, Coords, ParameterSpace
+
+
+@dataclass(frozen=True)
+class WeightSpace(ParameterSpace):
+    """The ordinary parametrisation; not invariant under rescaling."""
+
+    def chart(self, graph: Graph, weights: Weights) -> Chart:
+        """Return the identity chart."""
+        return WeightChart(graph, weights)
+
+
+class WeightChart(Chart):
+    """The identity: ``coords = weights``, dimension m."""
+
+    def __init__(self, graph: Graph, weights: Weights) -> None:
+        """Make the chart at ``weights``."""
+        super().__init__(graph, weights, graph.parameters)
+
+    def to_weights(self, coords: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the coordinates themselves."""
+        return dict(coords)
+
+    def to_coords(self, weights: Weights) -> Coords:
+        """Return the weights themselves."""
+        return dict(weights)
+
+    def pullback_(self, weights: Weights, grads: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the gradients themselves."""
+        return grads
+
+    def at(self, weights: Weights) -> "WeightChart":
+        """Return the identity chart at other weights."""
+        return WeightChart(self.graph, weights)

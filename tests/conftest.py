@@ -1,0 +1,84 @@
+"""What the tests share: tiny networks of every shape, and every space with every option."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from scaleinv.network import Network, mlp
+from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
+
+torch.set_num_threads(1)
+
+# Straight, widening, narrowing, valley, one hidden layer, width one.
+SIZES = [(5, 4, 4, 4, 3), (3, 4, 6, 5), (6, 5, 3, 2), (4, 5, 2, 5, 3), (4, 3, 6), (2, 1, 1, 2)]
+NETWORKS = [
+    pytest.param(mlp(sizes, bias, slope), id=f"{'-'.join(map(str, sizes))}{'-bias' * bias}-slope{slope}")
+    for sizes in SIZES
+    for bias, slope in ((False, 0.0), (True, 0.1))
+]
+TINY = mlp((5, 4, 6, 4, 3), bias=True)
+
+EXPLICIT = {
+    "out": [[5, 0, 1, 3], [1, 2, 3, 0, 0, 1], [2, 2, 0, 1]],
+    "into": [[1, 0, 4, 4], [3, 3, 0, 1, 2, 2], [5, 4, 1, 0]],
+}
+
+INVARIANT = {
+    "gspace-keep": GSpace(fix="keep"),
+    "gspace-rescale": GSpace(fix="rescale"),
+    "gspace-keep-maxprod": GSpace("maxprod", fix="keep"),
+    "gspace-rescale-hungarian": GSpace("log_hungarian", fix="rescale"),
+    "gspace-balanced": GSpace(fix="keep", normalise="balanced"),
+    "gspace-balanced-maxprod": GSpace("maxprod", fix="keep", normalise="balanced"),
+    "cycle": CycleSpace(normalise="none"),
+    "cycle-maxprod": CycleSpace("maxprod", normalise="none"),
+    "cycle-balanced": CycleSpace(),
+}
+OTHERS = {
+    "weight": WeightSpace(),
+    "gspace-overwrite": GSpace(),
+    "gspace-overwrite-2": GSpace(value=-0.5),
+    "gspace-overwrite-maxprod": GSpace("maxprod"),
+    "fixed": FixedWeightSpace(),
+    "fixed-keep": FixedWeightSpace(fix="keep"),
+    "fixed-rescale-maxprod": FixedWeightSpace("maxprod", fix="rescale"),
+    "fixed-hungarian": FixedWeightSpace("hungarian", fix="keep"),
+    "cycle-overwrite": CycleSpace(fix="overwrite", value=0.5, normalise="none"),
+}
+SPACES = [pytest.param(space, id=name) for name, space in (INVARIANT | OTHERS).items()]
+
+
+def draw(network: Network, members: int = 3, dtype: torch.dtype = torch.float64, seed: int = 0) -> dict[str, Tensor]:
+    """Draw weights of ordinary size, no entry close to zero."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for name, shape in network.graph.shapes.items():
+        sizes = 0.3 + torch.rand(members, *shape, generator=generator, dtype=torch.float64)
+        signs = torch.randint(0, 2, (members, *shape), generator=generator) * 2 - 1
+        weights[name] = (sizes * signs / shape[-1] ** 0.5).to(dtype)
+    return weights
+
+
+def batch(network: Network, n: int = 8, dtype: torch.dtype = torch.float64, seed: int = 1) -> tuple[Tensor, Tensor]:
+    """Draw images and labels."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(n, network.sizes[0], generator=generator, dtype=torch.float64).to(dtype)
+    return images, torch.randint(network.sizes[-1], (n,), generator=generator)
+
+
+def member(tensors: dict[str, Tensor], index: int) -> dict[str, Tensor]:
+    """Cut one member out of a stack, without member dims."""
+    return {name: t[index] for name, t in tensors.items()}
+
+
+def assert_close(found: dict[str, Tensor], wanted: dict[str, Tensor], rtol: float = 1e-10) -> None:
+    """Compare tensor by tensor; a failure says which one, where and by how much."""
+    assert set(found) == set(wanted)
+    for name in wanted:
+        torch.testing.assert_close(
+            found[name],
+            wanted[name],
+            rtol=rtol,
+            atol=rtol * float(wanted[name].abs().max()),
+            msg=lambda m, n=name: f"{n}: {m}",
+        )

@@ -1,0 +1,137 @@
+"""Promise: rescaling keeps the function, and gauges are what they say."""
+
+import pytest
+import torch
+from conftest import NETWORKS, TINY, assert_close, batch, draw, member
+
+from scaleinv.network import mlp
+from scaleinv.reference import gradients
+from scaleinv.symmetry import balance, path_norm, random_scales, reparametrize, rescale
+
+GENERATOR = torch.Generator().manual_seed(2)
+
+
+def rescaled(network, weights, **options):
+    return rescale(network.graph, weights, random_scales(network.graph, generator=GENERATOR, **options))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_rescaling_keeps_function_and_path_norm(network):
+    weights = draw(network)
+    images, _ = batch(network)
+    other = rescaled(network, weights)
+    assert not torch.allclose(other["0.weight"], weights["0.weight"])
+    torch.testing.assert_close(network.forward(other, images), network.forward(weights, images), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(path_norm(network, other), path_norm(network, weights), rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_powers_of_two_are_exact(network):
+    weights = draw(network, dtype=torch.float32)
+    other = rescaled(network, weights, sigma=2.0, powers_of_two=True, dtype=torch.float32)
+    images, _ = batch(network, dtype=torch.float32)
+    assert torch.equal(network.forward(other, images), network.forward(weights, images))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_conservation_law(network):
+    """Per hidden node, sum of g w over the edges in = over the edges out (maths.md, eq. 2)."""
+    weights = member(draw(network, members=1), 0)
+    _, grads = gradients(network, weights, *batch(network))
+    for c in range(1, network.graph.hidden + 1):
+        totals = [
+            sum(
+                (grads[n] * weights[n])[(getattr(e, end) == c).expand(network.graph.shapes[n])].sum()
+                for n, e in network.graph.edges.items()
+            )
+            for end in ("head", "tail")
+        ]
+        torch.testing.assert_close(*totals, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_number_of_invariances_is_the_number_of_hidden_nodes(network):
+    """The rank of the orbit's tangent is H, dependencies or not (maths.md, theorem 1; against thesis, 6.1.1)."""
+    weights = member(draw(network, members=1), 0)
+    logs = torch.zeros(network.graph.hidden, dtype=torch.float64)
+
+    def orbit(logs):
+        moved = rescale(network.graph, weights, logs.exp())
+        return torch.cat([w.flatten() for w in moved.values()])
+
+    tangent = torch.autograd.functional.jacobian(orbit, logs)
+    assert torch.linalg.matrix_rank(tangent) == network.graph.hidden
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_balance(network):
+    weights = draw(network)
+    images, _ = batch(network)
+    balanced = balance(network.graph, weights)
+    torch.testing.assert_close(
+        network.forward(balanced, images), network.forward(weights, images), rtol=1e-10, atol=1e-12
+    )
+    for block in network.graph.blocks:
+        into = balanced[block.into].square().sum(-1)
+        if (bias := block.into.replace("weight", "bias")) in balanced:
+            into = into + balanced[bias].square()
+        torch.testing.assert_close(into, balanced[block.out].square().sum(-2), rtol=1e-9, atol=0)
+    assert_close(balance(network.graph, rescaled(network, weights)), balanced, rtol=1e-9)
+    exact = rescaled(network, weights, sigma=3.0, powers_of_two=True)
+    assert_close(balance(network.graph, exact), balanced, rtol=0)
+
+
+def test_a_node_without_outgoing_weights_cannot_be_balanced():
+    weights = draw(TINY)
+    weights["2.weight"][0, :, 1] = 0
+    with pytest.raises(ValueError, match=r"2\.weight: a hidden node has no non-zero weight"):
+        balance(TINY.graph, weights)
+
+
+@pytest.mark.parametrize("choice", ["default", "hungarian", "log_hungarian", "maxprod"])
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_reparametrize_ends_at_exactly_one(network, choice, dtype):
+    weights = draw(network, dtype=dtype)
+    images, _ = batch(network, dtype=dtype)
+    changed, skeleton = reparametrize(network.graph, weights, choice)
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-10
+    torch.testing.assert_close(
+        network.forward(changed, images), network.forward(weights, images), rtol=tolerance, atol=tolerance
+    )
+    assert sum(pick.index.shape[-1] for pick in skeleton.out) == network.graph.hidden
+    for pick in skeleton.out:
+        assert (pick.read(changed[pick.name]).abs() == 1).all()
+
+
+def test_the_hungarian_choice_needs_smaller_factors_than_the_diagonal():
+    network = mlp((64, 32, 32, 32, 10))
+    weights = network.init(range(5), torch.float64)
+
+    def spread(choice):
+        changed, _ = reparametrize(network.graph, weights, choice)
+        return sum((changed[n].abs().log() - weights[n].abs().log()).square().mean() for n in weights)
+
+    assert spread("hungarian") < 0.5 * spread("default")
+
+
+def test_only_the_logarithmic_matching_is_invariant():
+    """Thesis 6.3.1's cost may choose otherwise for a rescaled network; -log |D W| may not (maths.md, 2.7)."""
+    network = mlp((6, 8, 8, 4))
+    changed = {"hungarian": 0, "log_hungarian": 0}
+    for seed in range(20):
+        weights = network.init([seed], torch.float64)
+        other = rescaled(network, weights)
+        for choice in changed:
+            one, two = (reparametrize(network.graph, w, choice)[1] for w in (weights, other))
+            changed[choice] += any(not torch.equal(p.index, q.index) for p, q in zip(one.out, two.out, strict=True))
+    assert changed["log_hungarian"] == 0
+    assert changed["hungarian"] > 0
+
+
+def test_reparametrize_one_layer():
+    network = mlp((3, 2))
+    weights = draw(network)
+    changed, skeleton = reparametrize(network.graph, weights)
+    assert_close(changed, weights, rtol=0)
+    assert skeleton.out == ()
