@@ -1,0 +1,55 @@
+"""RMSprop."""
+
+from dataclasses import dataclass
+
+import torch
+
+from scaleinv.optim.base import (
+    Coords,
+    GradientTransformation,
+    Optimizer,
+    State,
+    add_decayed,
+    chain,
+    zeros_like,
+)
+from scaleinv.optim.sgd import momentum
+
+
+@dataclass(frozen=True, kw_only=True)
+class RMSprop(Optimizer):
+    """``v <- alpha v + (1 - alpha) g^2``, direction ``g / (sqrt(v) + eps)``; as ``torch.optim.RMSprop``.
+
+    Attributes:
+        alpha: decay of the mean of the squared gradients.
+        eps: added to the denominator.
+        momentum: of the scaled gradients.
+        weight_decay: L2 regularisation of the coordinates.
+    """
+
+    alpha: float = 0.99
+    eps: float = 1e-8
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+    def rule(self) -> GradientTransformation:
+        """Return L2 regularisation, RMSprop's scaling, momentum."""
+        return chain(add_decayed(self.weight_decay), scale_by_rms(self.alpha, self.eps), momentum(self.momentum))
+
+
+def scale_by_rms(alpha: float, eps: float) -> GradientTransformation:
+    """Divide the gradients by the root of the running mean of their squares."""
+
+    def init(coords: Coords) -> State:
+        return {"square": zeros_like(coords)}
+
+    def update(grads: Coords, state: State, coords: Coords) -> tuple[Coords, State]:
+        gs, squares = list(grads.values()), [state["square"][n] for n in grads]
+        torch._foreach_mul_(squares, alpha)
+        torch._foreach_addcmul_(squares, gs, gs, 1 - alpha)
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_add_(roots, eps)
+        torch._foreach_div_(gs, roots)
+        return grads, state
+
+    return GradientTransformation(init, update)

@@ -1,0 +1,61 @@
+"""Stochastic gradient descent."""
+
+from dataclasses import dataclass
+
+import torch
+
+from scaleinv.optim.base import (
+    Coords,
+    GradientTransformation,
+    Optimizer,
+    State,
+    add_decayed,
+    chain,
+    identity,
+    zeros_like,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD(Optimizer):
+    """``b <- momentum b + g``, direction b, or ``g + momentum b`` with Nesterov; as ``torch.optim.SGD``.
+
+    Attributes:
+        momentum: 0 is plain gradient descent (thesis, eq. 1.8).
+        nesterov: look ahead; needs a momentum.
+        weight_decay: L2 regularisation of the coordinates.
+    """
+
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check that Nesterov comes with a momentum."""
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum greater than 0")
+
+    def rule(self) -> GradientTransformation:
+        """Return L2 regularisation followed by momentum."""
+        return chain(add_decayed(self.weight_decay), momentum(self.momentum, self.nesterov))
+
+
+def momentum(decay: float, nesterov: bool = False) -> GradientTransformation:
+    """Accumulate ``b <- decay b + g``; the direction is b, or ``g + decay b`` with Nesterov."""
+    if decay == 0:
+        return identity()
+
+    def init(coords: Coords) -> State:
+        return {"momentum": zeros_like(coords)}
+
+    def update(grads: Coords, state: State, coords: Coords) -> tuple[Coords, State]:
+        gs, buffers = list(grads.values()), [state["momentum"][n] for n in grads]
+        torch._foreach_mul_(buffers, decay)
+        torch._foreach_add_(buffers, gs)
+        if nesterov:
+            torch._foreach_add_(gs, buffers, alpha=decay)
+        else:
+            torch._foreach_copy_(gs, buffers)
+        return grads, state
+
+    return GradientTransformation(init, update)
