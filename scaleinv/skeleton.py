@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from scaleinv.network import Block, Graph, Weights
@@ -204,8 +203,18 @@ def explicit(graph: Graph, weights: Weights, out: Sequence, into: Sequence) -> S
     Raises:
         ValueError: a list has the wrong length or a node outside the layer; the message says which.
     """
+    _check_lists(graph, out, into)
     device = next(iter(weights.values())).device
-    outs, intos = [], []
+    outs = [
+        _out_pick(graph, b, torch.tensor(list(rows), device=device)) for b, rows in zip(graph.blocks, out, strict=True)
+    ]
+    intos = [
+        _into_pick(graph, b, torch.tensor(list(cs), device=device)) for b, cs in zip(graph.blocks, into, strict=True)
+    ]
+    return Skeleton(tuple(reversed(outs)), tuple(intos))
+
+
+def _check_lists(graph: Graph, out: Sequence, into: Sequence) -> None:
     for key, given in (("out", out), ("into", into)):
         if len(given) != len(graph.blocks):
             raise ValueError(f"skeleton.{key} lists {len(given)} hidden layers, the network has {len(graph.blocks)}")
@@ -217,12 +226,6 @@ def explicit(graph: Graph, weights: Weights, out: Sequence, into: Sequence) -> S
                     f"skeleton.{key}, hidden layer {number}: needs {width} nodes between 0 and {limit - 1},"
                     f" got {list(nodes)}"
                 )
-            chosen = torch.tensor(list(nodes), device=device)
-            if key == "out":
-                outs.append(_out_pick(graph, block, chosen))
-            else:
-                intos.append(_into_pick(graph, block, chosen))
-    return Skeleton(tuple(reversed(outs)), tuple(intos))
 
 
 CHOICES: dict[str, Callable[[Graph, Weights], Skeleton]] = {
@@ -233,8 +236,8 @@ CHOICES: dict[str, Callable[[Graph, Weights], Skeleton]] = {
 }
 
 
-def choose(choice: str | Mapping, graph: Graph, weights: Weights) -> Skeleton:
-    """Make the skeleton that ``choice`` names, or the one it lists as ``{"out": ..., "into": ...}``.
+def check_choice(choice: str | Mapping, graph: Graph) -> None:
+    """Find out whether :func:`choose` can make a skeleton, without weights.
 
     Raises:
         ValueError: no such choice, or lists that do not fit the network.
@@ -242,9 +245,20 @@ def choose(choice: str | Mapping, graph: Graph, weights: Weights) -> Skeleton:
     if isinstance(choice, Mapping):
         if set(choice) != {"out", "into"}:
             raise ValueError(f"an explicit skeleton has the keys out and into, got {sorted(choice)}")
-        return explicit(graph, weights, choice["out"], choice["into"])
-    if choice not in CHOICES:
+        _check_lists(graph, choice["out"], choice["into"])
+    elif choice not in CHOICES:
         raise ValueError(f"no skeleton is called {choice!r}; there are {', '.join(CHOICES)}")
+
+
+def choose(choice: str | Mapping, graph: Graph, weights: Weights) -> Skeleton:
+    """Make the skeleton that ``choice`` names, or the one it lists as ``{"out": ..., "into": ...}``.
+
+    Raises:
+        ValueError: no such choice, or lists that do not fit the network.
+    """
+    check_choice(choice, graph)
+    if isinstance(choice, Mapping):
+        return explicit(graph, weights, choice["out"], choice["into"])
     return CHOICES[choice](graph, weights)
 
 
@@ -278,6 +292,8 @@ def _choose_into(graph: Graph, weights: Weights, prefer: Mapping[str, Tensor] | 
 
 
 def _matched(graph: Graph, weights: Weights, cost: Callable[[Tensor], Tensor]) -> Skeleton:
+    from scipy.optimize import linear_sum_assignment  # takes most of a second to import
+
     def match(scored: Tensor) -> Tensor:
         height, width = scored.shape[-2:]
         # Where there are fewer rows than columns a row serves several nodes, as evenly as can be.

@@ -6,7 +6,7 @@ member, so every optimizer takes a whole learning-rate grid without knowing. It 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -37,12 +37,10 @@ class Optimizer(ABC):
     """Options of an optimizer. Subclasses are frozen dataclasses; their fields are its configuration keys.
 
     Attributes:
-        lr: learning rate, or one a member, shape ``(members,)``.
         memory: if False, the state is forgotten after every step, as in the public code of the source, which makes
             a new optimizer each step (its "G-Adam" is sign descent: maths.md, 5.2.1).
     """
 
-    lr: Any = field(default=1e-3)
     memory: bool = True
 
     @abstractmethod

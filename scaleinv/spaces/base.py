@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from scaleinv.network import Graph, Weights
-from scaleinv.skeleton import Pick, Skeleton, choose
+from scaleinv.skeleton import Pick, Skeleton, check_choice, choose
 from scaleinv.symmetry import require_nonzero, to_gauge
 
 Coords = dict[str, Tensor]
@@ -159,11 +159,28 @@ def per_entry(member_values: Tensor, like: Tensor) -> Tensor:
 OVERWRITE, KEEP, RESCALE = FIXES = ("overwrite", "keep", "rescale")
 
 
-def require_hidden_nodes(graph: Graph) -> Support:
-    """Refuse networks that have no rescaling symmetry."""
-    if graph.hidden:
-        return Support()
-    return Support(("the network has no hidden node, so there is nothing to rescale and nothing to fix",))
+NONE, BALANCED = NORMALISATIONS = ("none", "balanced")
+
+
+def require_one_of(option: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Refuse an option's value that is not one of those allowed.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    if value not in allowed:
+        raise ValueError(f"{option} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def supports_skeleton(graph: Graph, choice: str | Mapping) -> Support:
+    """Refuse networks that have no rescaling symmetry, and skeletons that do not fit the network."""
+    if not graph.hidden:
+        return Support(("the network has no hidden node, so there is nothing to rescale and nothing to fix",))
+    try:
+        check_choice(choice, graph)
+    except ValueError as error:
+        return Support((str(error),))
+    return Support()
 
 
 def start_skeleton(
@@ -183,8 +200,6 @@ def start_skeleton(
     Returns:
         The starting weights and the skeleton.
     """
-    if fix not in FIXES:
-        raise ValueError(f"fix must be one of {', '.join(FIXES)}, got {fix!r}")
     skeleton = choose(choice, graph, weights)
     started = dict(weights)
     if fix == OVERWRITE:

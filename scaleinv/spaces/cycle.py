@@ -8,13 +8,17 @@ from torch import Tensor
 from scaleinv.network import Graph, Weights
 from scaleinv.skeleton import Skeleton
 from scaleinv.spaces.base import (
+    BALANCED,
+    FIXES,
     KEEP,
+    NORMALISATIONS,
     Chart,
     Coords,
     ParameterSpace,
     Support,
-    require_hidden_nodes,
+    require_one_of,
     start_skeleton,
+    supports_skeleton,
 )
 from scaleinv.spaces.fixed import FixedWeightChart
 from scaleinv.symmetry import balance, to_gauge
@@ -41,29 +45,22 @@ class CycleSpace(ParameterSpace):
     value: float | Tensor = 1.0
     normalise: str = "balanced"
 
+    def __post_init__(self) -> None:
+        """Check the options."""
+        require_one_of("fix", self.fix, FIXES)
+        require_one_of("normalise", self.normalise, NORMALISATIONS)
+
     def supports(self, graph: Graph) -> Support:
-        """Refuse networks without hidden nodes."""
-        return require_hidden_nodes(graph)
+        """Refuse networks without hidden nodes, and skeletons that do not fit."""
+        return supports_skeleton(graph, self.skeleton)
 
     def chart(self, graph: Graph, weights: Weights) -> Chart:
         """Bring the weights into the gauge in which the coordinates are the free weights."""
         self.supports(graph).raise_if_unsupported()
         started, skeleton = start_skeleton(graph, weights, self.skeleton, self.fix, self.value, roots=True)
-        return CycleChart(graph, skeleton, normalised(graph, started, skeleton, self.normalise))
-
-
-def normalised(graph: Graph, weights: Weights, skeleton: Skeleton, normalise: str) -> dict[str, Tensor]:
-    """Return the representative of the weights' orbit at which ``normalise`` makes coordinates and weights agree.
-
-    Raises:
-        ValueError: ``normalise`` is neither ``none`` nor ``balanced``.
-    """
-    match normalise:
-        case "none":
-            return to_gauge(graph, weights, skeleton)
-        case "balanced":
-            return balance(graph, weights)
-    raise ValueError(f"normalise must be none or balanced, got {normalise!r}")
+        if self.normalise == BALANCED:
+            return CycleChart(graph, skeleton, balance(graph, started))
+        return CycleChart(graph, skeleton, to_gauge(graph, started, skeleton))
 
 
 class CycleChart(FixedWeightChart):

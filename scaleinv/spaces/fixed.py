@@ -7,13 +7,15 @@ from torch import Tensor
 
 from scaleinv.network import Graph, Weights
 from scaleinv.spaces.base import (
+    FIXES,
     Chart,
     Coords,
     ParameterSpace,
     PinnedChart,
     Support,
-    require_hidden_nodes,
+    require_one_of,
     start_skeleton,
+    supports_skeleton,
 )
 
 
@@ -35,9 +37,13 @@ class FixedWeightSpace(ParameterSpace):
     fix: str = "overwrite"
     value: float | Tensor = 1.0
 
+    def __post_init__(self) -> None:
+        """Check the options."""
+        require_one_of("fix", self.fix, FIXES)
+
     def supports(self, graph: Graph) -> Support:
-        """Refuse networks without hidden nodes."""
-        return require_hidden_nodes(graph)
+        """Refuse networks without hidden nodes, and skeletons that do not fit."""
+        return supports_skeleton(graph, self.skeleton)
 
     def chart(self, graph: Graph, weights: Weights) -> Chart:
         """Fix the skeleton's out-edges as ``fix`` says."""

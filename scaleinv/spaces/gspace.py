@@ -9,6 +9,9 @@ from torch import Tensor
 from scaleinv.network import Graph, Weights
 from scaleinv.skeleton import Pick, Skeleton
 from scaleinv.spaces.base import (
+    FIXES,
+    NONE,
+    NORMALISATIONS,
     OVERWRITE,
     Chart,
     Coords,
@@ -16,8 +19,9 @@ from scaleinv.spaces.base import (
     PinnedChart,
     Support,
     per_entry,
-    require_hidden_nodes,
+    require_one_of,
     start_skeleton,
+    supports_skeleton,
 )
 from scaleinv.symmetry import balance, to_gauge
 
@@ -46,22 +50,24 @@ class GSpace(ParameterSpace):
     value: float | Tensor = 1.0
     normalise: str = "none"
 
+    def __post_init__(self) -> None:
+        """Check the options."""
+        require_one_of("fix", self.fix, FIXES)
+        require_one_of("normalise", self.normalise, NORMALISATIONS)
+
     def supports(self, graph: Graph) -> Support:
-        """Refuse networks without hidden nodes."""
-        return require_hidden_nodes(graph)
+        """Refuse networks without hidden nodes, and skeletons that do not fit."""
+        return supports_skeleton(graph, self.skeleton)
 
     def chart(self, graph: Graph, weights: Weights) -> Chart:
         """Freeze the skeleton, its fixed weights and the units of the coordinates."""
         self.supports(graph).raise_if_unsupported()
         started, skeleton = start_skeleton(graph, weights, self.skeleton, self.fix, self.value, roots=True)
-        match self.normalise:
-            case "none":
-                return GSpaceChart(graph, skeleton, started)
-            case "balanced":
-                balanced = balance(graph, started)
-                units = _Units(skeleton.suffix(graph, balanced).abs(), skeleton.prefix(graph, balanced).abs())
-                return GSpaceChart(graph, skeleton, balanced, units)
-        raise ValueError(f"normalise must be none or balanced, got {self.normalise!r}")
+        if self.normalise == NONE:
+            return GSpaceChart(graph, skeleton, started)
+        balanced = balance(graph, started)
+        S, P = skeleton.suffix(graph, balanced), skeleton.prefix(graph, balanced)
+        return GSpaceChart(graph, skeleton, balanced, _Units(S.abs(), P.abs()))
 
 
 @dataclass(frozen=True)

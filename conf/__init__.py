@@ -1,0 +1,1 @@
+"""Hydra configurations; in the wheel, ``scaleinv.conf``."""

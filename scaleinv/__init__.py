@@ -1,0 +1,13 @@
+"""Does the rescaling symmetry of ReLU networks matter for training?
+
+``scaleinv-run`` trains whole learning-rate grids in weight space, G-space, fixed-weight space and the invariant
+spaces, many networks at once, and writes one CSV. The library underneath: ``scaleinv.spaces``, ``scaleinv.optim``,
+``scaleinv.symmetry``, ``scaleinv.wrappers`` for models of your own, ``scaleinv.records`` for the results.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("scaleinv")
+except PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "0+unknown"

@@ -1,0 +1,33 @@
+"""The command ``scaleinv-run``. torch is imported when a run starts, so that ``--help`` answers at once."""
+
+import os
+import signal
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from scaleinv import outcomes
+from scaleinv.suggestions import conf_folder
+
+
+def main() -> None:
+    """Run one configuration, or with ``-m`` every cell of a sweep; the README lists the exit codes."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets errors through, for outcomes.explain
+    signal.signal(signal.SIGTERM, outcomes.terminate)
+    outcomes.register_summary()
+    try:
+        outcomes.check_repeats(sys.argv[1:])
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(_job)()
+    except (Exception, KeyboardInterrupt) as error:
+        sys.exit(outcomes.explain(error))
+    sys.exit(outcomes.exit_code())
+
+
+def _job(composed: DictConfig) -> None:
+    with outcomes.guarded():
+        from scaleinv.config import parse
+        from scaleinv.run import run
+
+        config = parse(composed)
+        outcomes.report(config, run(config))

@@ -1,0 +1,46 @@
+"""Do what a configuration says, once: lock its folder, skip what is done, leave an account of failures."""
+
+import shlex
+import sys
+import traceback
+
+from scaleinv.config import Config
+from scaleinv.environment import pick_device, set_up
+from scaleinv.errors import RunFailedError, UserError
+from scaleinv.records import RunFolder
+
+
+def run(config: Config) -> str:
+    """Run a configuration, or skip it if it is done.
+
+    Returns:
+        One line that says what came out.
+
+    Raises:
+        UserError: nothing was started; it says why.
+        RunFailedError: the run stopped; the traceback is in the folder's ``error.txt``.
+    """
+    folder = RunFolder(config.folder)
+    set_up(pick_device(config.device), config.threads, config.tf32)
+    if folder.is_done and not config.rerun:
+        return f"done before, {folder.manifest['rows']} rows (rerun=true trains again)"
+    config.task.prepare(config)
+    with folder.locked():
+        if config.rerun:
+            folder.clear()
+        folder.write_config(config.resolved, shlex.join(sys.argv))
+        folder.update_manifest(status="running")
+        try:
+            return config.task.run(config, folder)
+        except UserError:
+            raise
+        except Exception as error:
+            (folder.path / "error.txt").write_text(traceback.format_exc())
+            folder.update_manifest(status="failed")
+            first = (str(error).strip() or "no message").splitlines()[0]
+            raise RunFailedError(
+                f"{type(error).__name__}: {first}", folder.path / "error.txt", "the same command tries again"
+            ) from error
+        except BaseException:  # Ctrl-C or SIGTERM; the last checkpoint stands
+            folder.update_manifest(status="interrupted")
+            raise

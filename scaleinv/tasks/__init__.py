@@ -1,0 +1,1 @@
+"""What a run can do; a configuration names a task by its module."""

@@ -1,0 +1,255 @@
+"""A stack of members, trained as one tensor program."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scaleinv.backprop import Backprop, Score
+from scaleinv.data import Dataset, Split, batch_order
+from scaleinv.graphs import CapturedStep
+from scaleinv.network import Network
+from scaleinv.optim.base import Optimizer
+from scaleinv.spaces.base import ParameterSpace
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a cell.
+
+    Attributes:
+        index: position in the cell: seeds outermost, then values, then learning rates.
+        lr: learning rate.
+        seed: of the initialisation and of the order of the batches.
+        value: of the fixed weights, or None if nothing is overwritten.
+    """
+
+    index: int
+    lr: float
+    seed: int
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network on one data set in one space with one optimizer, at a grid of learning rates, seeds and values.
+
+    Attributes:
+        network: the description.
+        dataset: on the device to train on.
+        space: without its value.
+        optimizer: without its learning rate.
+        lrs: the learning-rate grid.
+        seeds: one replicate each.
+        values: of the fixed weights; ``(None,)`` if nothing is overwritten.
+        batch_size: images a step; the last batch of an epoch has the rest.
+    """
+
+    network: Network
+    dataset: Dataset
+    space: ParameterSpace
+    optimizer: Optimizer
+    lrs: Sequence[float]
+    seeds: Sequence[int]
+    values: Sequence[float | None] = (None,)
+    batch_size: int = 64
+
+    @property
+    def members(self) -> list[Member]:
+        """All members, seeds outermost, then values, then learning rates."""
+        grid = product(self.seeds, self.values, self.lrs)
+        return [Member(i, lr, seed, value) for i, (seed, value, lr) in enumerate(grid)]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches in an epoch."""
+        return -(-len(self.dataset.train) // self.batch_size)
+
+
+def next_stack(cell: Cell, done: int, chunk: int) -> list[Member]:
+    """Return the next members to train together, at most ``chunk``: all of several seeds, or a part of one seed's.
+
+    So the members of a stack always divide evenly over its seeds, which is what lets them share batches.
+
+    Args:
+        cell: the grid.
+        done: how many of its members, in order, are trained.
+        chunk: size limit.
+    """
+    members = cell.members
+    variants = len(members) // len(cell.seeds)
+    left = variants - done % variants
+    if left == variants and chunk >= variants:
+        unit, total = variants, (len(members) - done) // variants
+    else:
+        unit, total = 1, left
+    # As even as can be: 260 members in chunks of 64 are five stacks of 52, not four of 64 and one of 4.
+    stacks = -(-total // (chunk // unit))
+    return members[done : done + unit * -(-total // stacks)]
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What the members of a stack reached in one epoch; tensors ``(members,)`` on the CPU.
+
+    Attributes:
+        train_loss: mean cross-entropy of the epoch's batches, each before its step; None before the first epoch.
+        train_accuracy: likewise.
+        val_loss: mean cross-entropy on the validation images after the epoch.
+        val_accuracy: likewise.
+        test_loss: likewise on the test images, or None if they are the validation images.
+        test_accuracy: likewise.
+        first_bad_step: first step (from 1) whose loss was not finite, or 0.
+    """
+
+    train_loss: Tensor | None
+    train_accuracy: Tensor | None
+    val_loss: Tensor
+    val_accuracy: Tensor
+    test_loss: Tensor | None
+    test_accuracy: Tensor | None
+    first_bad_step: Tensor
+
+
+class Stack:
+    """Members of one cell whose weights, gradients and optimizer state are stacked tensors."""
+
+    def __init__(self, cell: Cell, members: Sequence[Member]) -> None:
+        """Initialise the members, choose their chart and make the optimizer's state.
+
+        Args:
+            cell: what to train.
+            members: a list from :func:`next_stack`.
+        """
+        self.cell = cell
+        self.members = list(members)
+        self.device = cell.dataset.scale.device
+        dtype = cell.dataset.scale.dtype
+        self.seeds = list(dict.fromkeys(m.seed for m in members))
+        graph = cell.network.graph.to(self.device)
+        network = replace(cell.network, graph=graph)
+        drawn = network.init([m.seed for m in members], dtype)
+        space: Any = cell.space
+        if members[0].value is not None:
+            values = torch.tensor([m.value for m in members], dtype=dtype, device=self.device)
+            space = replace(space, value=values)
+        self.chart = space.chart(graph, {name: w.to(self.device) for name, w in drawn.items()})
+        self.weights = self.chart.start()
+        self._step_size = -torch.tensor([m.lr for m in members], dtype=torch.float64).to(self.device, dtype)
+        self._rule = cell.optimizer.transformation()
+        self._backprop = Backprop(network)
+        self.state = self._rule.init(self.weights)
+        count = len(members)
+        self._loss = torch.zeros(count, dtype=torch.float64, device=self.device)
+        self._correct = torch.zeros(count, dtype=torch.int64, device=self.device)
+        self._clock = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.first_bad_step = torch.zeros(count, dtype=torch.int64, device=self.device)
+        self._captured: CapturedStep | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that training changes, by name: what a checkpoint must hold."""
+        flat = {f"weights/{n}": w for n, w in self.weights.items()} | flatten(self.state, "state")
+        return flat | {"clock": self._clock, "first_bad_step": self.first_bad_step}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Copy the tensors of a checkpoint into place."""
+        for name, own in self.tensors().items():
+            own.copy_(tensors[name])
+
+    def step(self, images: Tensor, labels: Tensor) -> None:
+        """Take one step with every member.
+
+        Args:
+            images: float ``(seeds, batch, features)``.
+            labels: ``(seeds, batch)``.
+        """
+        score, grads = self._backprop.loss_and_grad(self.weights, images, labels)
+        coords = self.chart.to_coords(self.weights) if self._rule.reads_coords else {}
+        grads = self.chart.pullback_(self.weights, grads)
+        direction, self.state = self._rule.update(grads, self.state, coords)
+        self.chart.retract_(self.weights, direction, self._step_size)
+        self._clock += 1
+        self._loss += score.loss
+        self._correct += score.correct
+        is_first = ~score.loss.isfinite() & (self.first_bad_step == 0)
+        self.first_bad_step += is_first * self._clock
+
+    def train_epoch(self, epoch: int, after_step: Callable[[], object] | None = None) -> Score:
+        """Train one epoch and return the scores of its batches, each taken before its step.
+
+        Args:
+            epoch: counted from 1; with the seeds it decides the order of the batches.
+            after_step: called after every step, without waiting for the device.
+        """
+        data, size = self.cell.dataset, self.cell.batch_size
+        order = torch.stack([batch_order(seed, epoch, len(data.train)) for seed in self.seeds]).to(self.device)
+        self._loss.zero_()
+        self._correct.zero_()
+        slab = size * max(1, _slab_bytes(self.device) // (4 * size * data.features * len(self.seeds)))
+        for start in range(0, order.shape[1], slab):
+            index = order[:, start : start + slab]
+            images = data.normalise(data.train.images[index])
+            labels = data.train.labels[index]
+            for batch in range(0, index.shape[1], size):
+                self._run(images[:, batch : batch + size], labels[:, batch : batch + size])
+                if after_step:
+                    after_step()
+        return Score(self._loss, self._correct)
+
+    def _run(self, images: Tensor, labels: Tensor) -> None:
+        """Take one step, on a GPU by replaying the captured one."""
+        if self.device.type != "cuda" or images.shape[1] != self.cell.batch_size:
+            self.step(images, labels)
+            return
+        if self._captured is None:
+            tensors = [*self.tensors().values(), self._loss, self._correct]
+            self._captured = CapturedStep(self.step, (images, labels), tensors)
+        self._captured(images, labels)
+
+    def score(self, split: Split) -> Score:
+        """Score every member on a whole split."""
+        width = 2 * sum(self.cell.network.sizes) * len(self.members)
+        slab = max(128, 4 * _slab_bytes(self.device) // (4 * width))
+        total = Score(torch.zeros_like(self._loss), torch.zeros_like(self._correct))
+        for start in range(0, len(split), slab):
+            images = self.cell.dataset.normalise(split.images[start : start + slab])
+            part = self._backprop.score(self.weights, images[None], split.labels[None, start : start + slab])
+            total.loss.add_(part.loss)
+            total.correct.add_(part.correct)
+        return total
+
+    def result(self, train: Score | None) -> EpochResult:
+        """Evaluate the members and bring the epoch's numbers to the CPU.
+
+        Args:
+            train: what :meth:`train_epoch` returned, or None before the first epoch.
+        """
+        data = self.cell.dataset
+        train_loss, train_accuracy = _means(train, len(data.train)) if train else (None, None)
+        val_loss, val_accuracy = _means(self.score(data.val), len(data.val))
+        test_loss, test_accuracy = _means(self.score(data.test), len(data.test)) if data.test else (None, None)
+        first_bad = self.first_bad_step.cpu()
+        # The loss before the last step says nothing of the weights after it.
+        after = torch.where(val_loss.isfinite() | (first_bad > 0), 0, self._clock.cpu() + 1)
+        return EpochResult(
+            train_loss, train_accuracy, val_loss, val_accuracy, test_loss, test_accuracy, first_bad + after
+        )
+
+
+def flatten(nest: Any, prefix: str) -> dict[str, Tensor]:
+    """Name the tensors of a nest of dicts by their paths: ``{"a": {"b": t}}`` to ``{"prefix/a/b": t}``."""
+    if isinstance(nest, Tensor):
+        return {prefix: nest}
+    return {name: t for key, part in nest.items() for name, t in flatten(part, f"{prefix}/{key}").items()}
+
+
+def _means(score: Score, n: int) -> tuple[Tensor, Tensor]:
+    return score.loss.cpu() / n, score.correct.cpu().double() / n
+
+
+def _slab_bytes(device: torch.device) -> int:
+    """Size of a gather: on a CPU it should stay in the cache, on a GPU it should be few launches."""
+    return 2**22 if device.type == "cpu" else 2**28
