@@ -6,7 +6,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,8 @@ class Summary(Callback):
         _code = codes.pop() if len(codes) == 1 else (FAILED if codes else DONE)
         if not bad:
             shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # another sweep may have its folder beside it
+                folder.parent.rmdir()
 
 
 def explain(error: BaseException) -> int:
