@@ -31,3 +31,7 @@ def _job(composed: DictConfig) -> None:
 
         config = parse(composed)
         outcomes.report(config, run(config))
+
+
+if __name__ == "__main__":
+    main()

@@ -143,28 +143,17 @@ def parse(composed: DictConfig) -> Config:
     """
     raw = _plain(composed)
     top = {f.name for f in fields(Config)} - {"lrs", "values", "resolved"}
-    _known(raw, top, "")
+    for key in sorted(set(raw) ^ top):
+        if key in raw:
+            raise ConfigError(f"there is no key {key}", key, did_you_mean(key, sorted(top)))
+        raise ConfigError(f"the key {key} is missing", key, "do not remove it with ~")
     dataset = _build(DatasetConfig, raw["dataset"], "dataset")
     network = _build(NetworkConfig, raw["network"], "network")
     if network.name != "mlp":
         raise ConfigError(f"there is no network {network.name!r}", "network.name", "there is mlp")
-    space_class, space_options = _named(raw["space"], "space")
-    optimizer_class, optimizer_options = _named(raw["optimizer"], "optimizer")
-    task_class, task_options = _named(raw["task"], "task")
-    if "lr" not in optimizer_options:
-        raise ConfigError("the learning rate is missing", "optimizer.lr", "give a number or a list")
-    lrs = _grid(optimizer_options.pop("lr"), "optimizer.lr", positive=True)
-    values: tuple[float | None, ...] = (None,)
-    if "value" in space_options:
-        given = space_options.pop("value")
-        if space_options.get("fix") == "overwrite":
-            values = _grid(given, "space.value", positive=False)
-        elif isinstance(given, list):
-            raise ConfigError(
-                f"a list of values needs fix=overwrite, and fix is {space_options.get('fix')}",
-                "space.value",
-                "set space.fix=overwrite, or give no list",
-            )
+    space, values = parse_space(raw["space"], "space")
+    optimizer, lrs = parse_optimizer(raw["optimizer"], "optimizer")
+    task_class, task_options = _named(raw["task"], "task", "task")
     seeds = _seeds(raw["seeds"])
     checked = {
         "epochs": _number(raw, "epochs", int, 0),
@@ -191,8 +180,8 @@ def parse(composed: DictConfig) -> Config:
     return Config(
         dataset=dataset,
         network=network,
-        space=_build(space_class, space_options, "space"),
-        optimizer=_build(optimizer_class, optimizer_options, "optimizer"),
+        space=space,
+        optimizer=optimizer,
         task=_build(task_class, task_options, "task"),
         lrs=lrs,
         seeds=seeds,
@@ -200,6 +189,39 @@ def parse(composed: DictConfig) -> Config:
         resolved=resolved,
         **checked,
     )
+
+
+def parse_space(node: Any, key: str) -> "tuple[ParameterSpace, tuple[float | None, ...]]":
+    """Make a space from its keys; return it with the values that its fixed weights are overwritten with.
+
+    Args:
+        node: mapping with ``name`` and the options of that space.
+        key: where it stands, for messages.
+
+    Raises:
+        ConfigError: a key or value is wrong.
+    """
+    cls, options = _named(node, "space", key)
+    values: tuple[float | None, ...] = (None,)
+    given = options.pop("value", None)
+    if given is not None and options.get("fix", getattr(cls, "fix", None)) == "overwrite":
+        values = _grid(given, f"{key}.value", positive=False)
+    elif isinstance(given, list):
+        raise ConfigError(
+            "a list of values needs fix=overwrite", f"{key}.value", f"set {key}.fix=overwrite, or give no list"
+        )
+    if len(values) == 1 and values[0] is not None:
+        options["value"] = values[0]
+    return _build(cls, options, key), values
+
+
+def parse_optimizer(node: Any, key: str) -> "tuple[Optimizer, tuple[float, ...]]":
+    """Make an optimizer from its keys; return it with its learning rates. Arguments as in :func:`parse_space`."""
+    cls, options = _named(node, "optimizer", key)
+    if "lr" not in options:
+        raise ConfigError("the learning rate is missing", f"{key}.lr", "give a number or a list")
+    lrs = _grid(options.pop("lr"), f"{key}.lr", positive=True)
+    return _build(cls, options, key, also=("lr",)), lrs
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
@@ -228,36 +250,32 @@ def _plain(composed: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in raw.items() if key != "hydra"}
 
 
-def _known(raw: Mapping[str, Any], known: set[str], prefix: str) -> None:
-    for key in raw:
-        if key not in known:
-            raise ConfigError(f"there is no key {prefix}{key}", f"{prefix}{key}", did_you_mean(str(key), sorted(known)))
-    for key in sorted(known - set(raw)):
-        raise ConfigError(f"the key {prefix}{key} is missing", f"{prefix}{key}", "do not remove it with ~")
-
-
-def _named(node: Any, group: str) -> tuple[type, dict[str, Any]]:
-    """Find the class that a group's ``name`` means; return it with the other keys."""
+def _named(node: Any, group: str, key: str) -> tuple[type, dict[str, Any]]:
+    """Find the class that the ``name`` of a node means; return it with the other keys."""
     package = {"space": "scaleinv.spaces", "optimizer": "scaleinv.optim", "task": "scaleinv.tasks"}[group]
     name = node.get("name") if isinstance(node, dict) else node
     if name not in names(package):
-        raise ConfigError(f"there is no {group} {name!r}", f"{group}.name", did_you_mean(str(name), names(package)))
+        raise ConfigError(f"there is no {group} {name!r}", f"{key}.name", did_you_mean(str(name), names(package)))
     base = {"space": "ParameterSpace", "optimizer": "Optimizer", "task": "Task"}[group]
     cls = find(package, name, getattr(import_module(f"{package}.base"), base))
     return cls, {key: value for key, value in node.items() if key != "name"}
 
 
-def _build(cls: type, options: Any, group: str) -> Any:
-    """Make a dataclass from a group's keys, with every type checked."""
+def _build(cls: type, options: Any, group: str, also: Sequence[str] = ()) -> Any:
+    """Make a dataclass from a group's keys, with every type checked; ``also`` are keys that were read before."""
     if not isinstance(options, Mapping):
         raise ConfigError(f"{group} must be a group of keys, got {options!r}", group)
     hints = typing.get_type_hints(cls)
-    required = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
-    _known(
-        options,
-        {f.name for f in fields(cls)} - ({"value"} - required if "value" not in options else set()),
-        f"{group}.",
-    )
+    for name in options:
+        if name not in hints:
+            raise ConfigError(
+                f"there is no key {group}.{name}", f"{group}.{name}", did_you_mean(str(name), sorted([*hints, *also]))
+            )
+    for field in fields(cls):
+        if field.name not in options and field.default is MISSING:
+            raise ConfigError(
+                f"the key {group}.{field.name} is missing", f"{group}.{field.name}", "do not remove it with ~"
+            )
     typed = {key: _typed(value, hints[key], f"{group}.{key}") for key, value in options.items()}
     try:
         return cls(**typed)
@@ -284,7 +302,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+    return hint is Any or isinstance(value, hint)
 
 
 def _words(hint: Any) -> str:

@@ -162,7 +162,7 @@ def _normalisation(train: Split, channels: int, normalise: str) -> tuple[Tensor,
         planes = train.images.view(len(train), channels, -1)
         levels = torch.arange(256, dtype=torch.float64) / 255
         counts = torch.stack([torch.bincount(planes[:, c].flatten(), minlength=256) for c in range(channels)])
-        shares = counts / counts.sum(1, keepdim=True)
+        shares = counts.double() / counts.sum(1, keepdim=True)
         mean = shares @ levels
         std = (shares @ levels.square() - mean.square()).sqrt()
     pixels = train.images.shape[1] // channels

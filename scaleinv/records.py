@@ -215,13 +215,21 @@ class RunFolder:
         """
         head, *rows = csv.reader(io.StringIO(self.metrics.read_text()))
         columns = [head.index(name) for name in key]
-        rows.sort(key=lambda row: [float(row[c] or "-inf") for c in columns])
+        rows.sort(key=lambda row: [_sortable(row[c]) for c in columns])
         write_atomically(self.metrics, csv_lines([head, *rows]))
         self.update_manifest(status="done", rows=len(rows), **entries)
         self._checkpoint.unlink(missing_ok=True)
         self._previous.unlink(missing_ok=True)
         (self.path / "error.txt").unlink(missing_ok=True)
         return len(rows)
+
+
+def _sortable(field: str) -> tuple[float, str]:
+    """Order numbers by size, then texts by letter; nothing comes first."""
+    try:
+        return (float(field or "-inf"), "")
+    except ValueError:
+        return (float("inf"), field)
 
 
 def _checksum(written: bytes) -> str:

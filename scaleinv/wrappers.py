@@ -28,6 +28,8 @@ class SpaceOptimizer(torch.optim.Optimizer):
         >>> optimizer.step()
     """
 
+    chart: Chart
+
     def __init__(
         self,
         model: nn.Module,
@@ -125,7 +127,7 @@ class SpaceOptimizer(torch.optim.Optimizer):
 
     def _set_chart(self, weights: Mapping[str, Tensor]) -> None:
         self._made_at = dict(weights)
-        self.chart: Chart = self.space.chart(self._graph, self._made_at)
+        self.chart = self.space.chart(self._graph, self._made_at)
 
     def _pull(self) -> None:
         """Set the coordinates' gradients from the model's."""

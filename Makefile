@@ -1,0 +1,45 @@
+# make demo and make test set everything up themselves; they need Python 3.11 or newer and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+# Bytecode is compiled at install time: torch alone takes seconds to compile at its first import.
+INSTALL := $(RUN)/uv pip install --quiet --python $(RUN)/python --compile-bytecode
+
+.PHONY: install demo test lint type format lock clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet uv==0.13.8
+	$(INSTALL) --requirements requirements.lock
+	$(INSTALL) --no-deps --editable .
+	touch $@
+
+demo: install
+	$(RUN)/scaleinv-run -m name=demo space=weight,gspace,fixed seeds=5 epochs=20 \
+		'optimizer.lr=[1.0,0.5,0.2,0.1,0.05,0.02,0.01,0.005,0.002,0.001]'
+	$(RUN)/python -m scaleinv.figures loss_vs_lr results/demo --out results/demo/loss_vs_lr
+	@echo "the picture: results/demo/loss_vs_lr.png"
+
+test: install
+	$(RUN)/python -m pytest
+
+lint: install
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+
+type: install
+	$(RUN)/mypy
+
+format: install
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+# The exact versions that make installs; run it after a change of dependencies.
+lock: $(VENV)/.installed
+	$(RUN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --quiet \
+		--custom-compile-command "make lock" --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,172 @@
+"""Claims that users can check on a model of their own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from scaleinv.backprop import Backprop
+from scaleinv.network import Network, describe
+from scaleinv.optim import SGD, Adam
+from scaleinv.optim.base import Optimizer
+from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
+from scaleinv.spaces.base import ParameterSpace
+from scaleinv.symmetry import random_scales, rescale
+
+ONCE, EVERY_STEP = MODES = ("once before", "before every step")
+ORIGINAL, RESCALED = ("W", "rescaled W")
+# Two lines closer than this are one: float64 round-off, amplified by a few dozen steps.
+TOLERANCE = 1e-6
+
+SPACES: dict[str, ParameterSpace] = {
+    "weight": WeightSpace(),
+    "fixed": FixedWeightSpace(),
+    "G-space": GSpace("maxprod", fix="keep", normalise="balanced"),
+    "cycle": CycleSpace(),
+}
+OPTIMIZERS: dict[str, tuple[Optimizer, float]] = {"SGD": (SGD(), 0.03), "Adam": (Adam(), 1e-3)}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Training from W and from a rescaled W, with the same batches.
+
+    Attributes:
+        space: label of the space.
+        optimizer: label of the optimizer.
+        lr: learning rate.
+        mode: whether W was rescaled ``once before`` training or ``before every step``.
+        original: loss on all images before each step and after the last, from W, shape ``(steps + 1,)``.
+        rescaled: likewise, from the rescaled W.
+    """
+
+    space: str
+    optimizer: str
+    lr: float
+    mode: str
+    original: Tensor
+    rescaled: Tensor
+
+    @property
+    def difference(self) -> float:
+        """Largest difference of the two losses, relative to the first loss; infinite if one diverged."""
+        gap = (self.original - self.rescaled).abs().max() / self.original[0].abs()
+        return gap.item() if gap.isfinite() else float("inf")
+
+    @property
+    def is_invariant(self) -> bool:
+        """Whether the two are the same up to round-off."""
+        return self.difference <= TOLERANCE
+
+
+def scale_check(
+    model: nn.Module | Network,
+    images: Tensor,
+    labels: Tensor,
+    spaces: Mapping[str, ParameterSpace] = SPACES,
+    optimizers: Mapping[str, tuple[Optimizer, float]] = OPTIMIZERS,
+    steps: int = 30,
+    batch_size: int = 64,
+    sigma: float = 1.0,
+    seed: int = 0,
+) -> list[Comparison]:
+    """Train from W and from a randomly rescaled W, in every space with every optimizer.
+
+    An invariant method gives the same losses for both. Everything is computed in float64.
+
+    Args:
+        model: a module (its weights are W; it is not changed), or a network (W is drawn with ``seed``).
+        images: inputs, ``(n, ...)``; flattened.
+        labels: ``(n,)``.
+        spaces: label -> space.
+        optimizers: label -> (optimizer, learning rate).
+        steps: how many.
+        batch_size: images a step, the first ``batch_size`` of the set, then the next, round and round.
+        sigma: spread of ``log lambda``.
+        seed: of the rescalings.
+
+    Returns:
+        One comparison per space, optimizer and mode.
+
+    Raises:
+        UnsupportedNetworkError: the model has a part that is not described.
+        UnsupportedSpaceError: a space cannot take the model.
+    """
+    network = model if isinstance(model, Network) else describe(model)
+    if isinstance(model, Network):
+        weights = model.init([seed], torch.float64)
+    else:
+        weights = {name: p.detach().double()[None] for name, p in model.named_parameters()}
+    images = images.flatten(1).double()
+    found = []
+    for space_name, space in spaces.items():
+        for optimizer_name, (optimizer, lr) in optimizers.items():
+            for mode in MODES:
+                lines = []
+                for spread in (0.0, sigma):
+                    generator = torch.Generator().manual_seed(seed)
+                    draws = [random_scales(network.graph, spread, generator=generator) for _ in range(steps)]
+                    start = rescale(network.graph, weights, draws[0]) if mode == ONCE else weights
+                    between = draws if mode == EVERY_STEP and spread else []
+                    lines.append(
+                        _losses(network, start, images, labels, space, optimizer, lr, steps, batch_size, between)
+                    )
+                found.append(Comparison(space_name, optimizer_name, lr, mode, *lines))
+    return found
+
+
+def report(comparisons: list[Comparison]) -> str:
+    """Return a table of the verdicts, one line a comparison."""
+    width = max(len(c.space) for c in comparisons)
+    lines = [f"{'space':<{width}} {'optimizer':<10} {'W rescaled':<18} {'difference':>10}  invariant"]
+    for c in comparisons:
+        verdict = "yes" if c.is_invariant else "no"
+        lines.append(f"{c.space:<{width}} {c.optimizer:<10} {c.mode:<18} {c.difference:>10.1e}  {verdict}")
+    return "\n".join(lines)
+
+
+def _losses(
+    network: Network,
+    weights: dict[str, Tensor],
+    images: Tensor,
+    labels: Tensor,
+    space: ParameterSpace,
+    optimizer: Optimizer,
+    lr: float,
+    steps: int,
+    batch_size: int,
+    scalings: Sequence[Tensor],
+) -> Tensor:
+    """Train and return the loss on all images before each step and after the last.
+
+    Args:
+        network: the description.
+        weights: to make the chart at.
+        images: all of them.
+        labels: theirs.
+        space: which coordinates.
+        optimizer: how.
+        lr: learning rate.
+        steps: how many.
+        batch_size: images a step.
+        scalings: of the weights, one before each step; empty for none.
+    """
+    backprop, rule, graph = Backprop(network), optimizer.transformation(), network.graph
+    step = torch.tensor([-lr], dtype=torch.float64)
+    chart = space.chart(graph, weights)
+    weights = chart.start()
+    state = rule.init(weights)
+    losses = []
+    for k in range(steps):
+        if scalings:
+            chart = chart.at(rescale(graph, weights, scalings[k]))
+            weights = chart.start()
+        losses.append(backprop.score(weights, images[None], labels[None]).loss / len(labels))
+        index = torch.arange(k * batch_size, (k + 1) * batch_size) % len(labels)
+        _, grads = backprop.loss_and_grad(weights, images[None, index], labels[None, index])
+        coords = chart.to_coords(weights) if rule.reads_coords else {}
+        direction, state = rule.update(chart.pullback_(weights, grads), state, coords)
+        chart.retract_(weights, direction, step)
+    losses.append(backprop.score(weights, images[None], labels[None]).loss / len(labels))
+    return torch.cat(losses)

@@ -1,0 +1,175 @@
+"""Promise: a wrong command starts nothing, says in three lines what, where and how to mend it, and exits with 2."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from scaleinv import cli, outcomes
+from scaleinv.records import load_records
+
+QUICK = ["progress=false", "threads=1", "network.hidden=[8]", "epochs=1"]
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Run scaleinv-run in this process; return its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SCALEINV_DATA", raising=False)
+
+    def invoke(*arguments):
+        monkeypatch.setattr(sys, "argv", ["scaleinv-run", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        shown = capsys.readouterr()
+        return stopped.value.code, shown.out, shown.err
+
+    return invoke
+
+
+WRONG = [
+    (["optimizer.lrr=0.1"], "no key optimizer.lrr", "did you mean optimizer.lr?"),
+    (["+optimizer.lrr=0.1"], "no key optimizer.lrr", "did you mean lr?"),
+    (["+epoch=3"], "no key epoch", "did you mean epochs?"),
+    (["space.skeleton=maxprod"], "no key space.skeleton", "did you mean space.skeleton?"),
+    (["space=gspcae"], "no space 'gspcae'", "did you mean gspace?"),
+    (["optimizer=sdg"], "no optimizer 'sdg'", "did you mean sgd?"),
+    (["dataset=imagenet"], "no dataset 'imagenet'", "mnist"),
+    (["optimizer.lr=0"], "greater than 0, got 0", "optimizer.lr"),
+    (["optimizer.lr=-0.1"], "greater than 0, got -0.1", "optimizer.lr"),
+    (["optimizer.lr=nan"], "got nan", "optimizer.lr"),
+    (["optimizer.lr=1e400"], "got inf", "optimizer.lr"),
+    (["optimizer.lr=fast"], "must be a number or a list of numbers, got 'fast'", "optimizer.lr"),
+    (["optimizer.lr=[0.1,slow]"], "got 'slow'", "optimizer.lr"),
+    (["optimizer.lr=[]"], "empty list", "optimizer.lr"),
+    (["optimizer.lr=0.1,0.2"], "several values", "optimizer.lr=[0.1,0.2]"),
+    (["~optimizer.lr"], "learning rate is missing", "optimizer.lr"),
+    (["~epochs"], "key epochs is missing", "~"),
+    (["epochs=-3"], "at least 0, got -3", "epochs"),
+    (["epochs=many"], "epochs must be a whole number, got 'many'", "epochs"),
+    (["epochs=1.5"], "epochs must be a whole number, got 1.5", "epochs"),
+    (["batch_size=0"], "at least 1, got 0", "batch_size"),
+    (["seeds=-1"], "at least 1", "seeds"),
+    (["seeds=[1,-2]"], "0 to 2^63 - 1, got -2", "seeds"),
+    (["seeds=1.0"], "got 1.0", "seeds"),
+    (["seeds=9999999999999999999999,1"], "several values", "seeds"),
+    (["epochs=1", "epochs=2"], "epochs is given twice, as 1 and as 2", "leave one"),
+    (["epochs=[1,2"], "cannot read the command", "quotes"),
+    (["space=fixed", "space.value=0"], "finite and not 0", "space.value"),
+    (["space=gspace", "space.fix=keep", "space.value=[1,2]"], "needs fix=overwrite", "space.value"),
+    (["space=gspace", "space.fix=no"], "fix must be one of overwrite, keep, rescale", "space"),
+    (["space=gspace", "network.hidden=[]"], "space gspace cannot take this network", "no hidden node"),
+    (["space=fixed", "space.skeleton=diag"], "no skeleton is called 'diag'", "maxprod"),
+    (["space=fixed", "space.skeleton={out:[[0]],into:[[0]]}"], "lists 1 hidden layers", "space"),
+    (["network.hidden=[8,0]"], "needs a node", "network.hidden"),
+    (["network.negative_slope=inf"], "finite", "network.negative_slope"),
+    (["optimizer.nesterov=true"], "momentum greater than 0", "optimizer"),
+    (["optimizer.memory=2"], "optimizer.memory must be true or false", "optimizer.memory"),
+    (["dtype=half"], "float32, float64", "dtype"),
+    (["device=tpu"], "no device 'tpu'", "auto, cpu"),
+    (["device=cuda:99"], "cuda", "device"),
+    (["threads=0"], "auto or a whole number from 1", "threads"),
+    (["dataset.split=train"], "test, holdout", "dataset.split"),
+    (["dataset.split=holdout", "dataset.holdout=9999"], "cannot hold out 9999", "dataset.holdout"),
+    (["dataset=mnist", "dataset.root=void", "dataset.download=false"], "looked in void/MNIST/raw", "dataset=digits"),
+    (["dataset=cifar10", "dataset.download=false"], "looked in data/cifar-10-batches-py", "dataset=digits"),
+    (["experiment=figure99"], "no experiment 'figure99'", "experiment"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words", "more"), WRONG, ids=[" ".join(w[0]) for w in WRONG])
+def test_wrong_commands(command, tmp_path, arguments, words, more):
+    code, out, err = command(*arguments)
+    assert code == outcomes.REFUSED
+    assert words in err
+    assert more in err
+    assert err.startswith("error: ")
+    assert len(err.strip().splitlines()) <= 3
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_truncated_file_is_named_with_both_sizes(command, tmp_path):
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte").write_bytes(b"half")
+    code, _, err = command("dataset=mnist")
+    assert code == outcomes.REFUSED
+    assert "train-images-idx3-ubyte is damaged: it has 4 bytes, the published file 47,040,016" in err
+
+
+def test_a_run_says_where_its_records_are(command):
+    code, out, _ = command(*QUICK)
+    assert code == outcomes.DONE
+    folder, ending = out.strip().splitlines()
+    assert len(load_records(folder)) == 2
+    assert "1 members, 2 rows, best val_loss" in ending
+
+
+def test_a_sweep_runs_every_cell(command, tmp_path):
+    code, out, _ = command("-m", *QUICK, "space=weight,gspace,fixed", "optimizer=sgd,adam")
+    assert code == outcomes.DONE
+    assert "6 of 6 cells done" in out
+    records = load_records("results")
+    assert len(records.groupby(["space", "optimizer"])) == 6
+    assert [p.name for p in (tmp_path / "results").iterdir()] == ["runs"]
+
+
+def test_a_swept_lr_gives_the_same_rows_as_a_stacked_one(command):
+    base = [*QUICK, "dtype=float64"]
+    command("-m", *base, "optimizer.lr=0.1,0.01,0.001", "name=swept")
+    command(*base, "optimizer.lr=[0.1,0.01,0.001]", "name=stacked")
+    one, other = (
+        load_records(f"results/{name}").sort_values(["lr", "epoch"])[["lr", "epoch", "train_loss", "val_loss"]]
+        for name in ("swept", "stacked")
+    )
+    assert one.to_numpy() == pytest.approx(other.to_numpy(), rel=1e-9, nan_ok=True)
+
+
+def test_one_bad_cell_does_not_stop_the_others(command):
+    code, out, err = command("-m", "progress=false", "epochs=1", "space=gspace,weight", "network.hidden=[]")
+    assert code == outcomes.REFUSED
+    assert "1 of 2 cells done" in out
+    assert "run again: scaleinv-run" in err
+    assert "space=gspace" in err
+    assert len(load_records("results")) == 2
+
+
+def test_help_and_completion_answer_without_torch(command):
+    probe = "import sys; sys.argv = ['scaleinv-run', '--help']\nfrom scaleinv import cli\ntry:\n cli.main()\n"
+    probe += "finally:\n print('torch' in sys.modules, file=sys.stderr)"
+    shown = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert shown.stderr.strip().endswith("False")
+    assert "scaleinv-run" in shown.stdout
+
+
+@pytest.mark.parametrize(("sent", "code"), [("SIGTERM", outcomes.TERMINATED), ("SIGINT", outcomes.INTERRUPTED)])
+def test_signals_end_a_run_in_good_order(tmp_path, sent, code):
+    import signal
+    import time
+
+    arguments = [sys.executable, "-m", "scaleinv.cli", *QUICK, "epochs=100000", "checkpoint_seconds=0"]
+    arguments.remove("epochs=1")
+    process = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("results/runs/*/checkpoint.bin")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(getattr(signal, sent))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    (manifest,) = tmp_path.glob("results/runs/*/manifest.json")
+    assert json.loads(manifest.read_text())["status"] == "interrupted"
+    assert not (manifest.parent / "lock.json").exists()
+
+
+def test_the_scale_check_experiment(command, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
+    code, out, _ = command("experiment=scale_check", "task.steps=5")
+    assert code == outcomes.DONE
+    assert "10 of 20 comparisons invariant" in out
+    records = load_records("results/scale_check")
+    assert set(records["start"]) == {"W", "rescaled W"}
+    assert len(records) == 20 * 2 * 6

@@ -1,0 +1,133 @@
+"""Promise: everything in conf/ composes, and a run's identity is exactly the keys that can change its result."""
+
+import dataclasses
+import importlib
+from pathlib import Path
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from scaleinv.config import READ_ELSEWHERE, ROUND_OFF, WITHOUT_EFFECT, compose, leaves
+from scaleinv.registry import find, names
+from scaleinv.run import run
+from scaleinv.suggestions import conf_folder
+
+CONF = conf_folder()
+GROUPS = {
+    group: sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+    for group in ("dataset", "network", "space", "optimizer", "task")
+}
+EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
+TINY = ["dataset=digits", "network.hidden=[6,6]", "epochs=1", "seeds=1", "progress=false", "threads=1"]
+
+
+@pytest.mark.parametrize(("group", "name"), [(g, n) for g, ns in GROUPS.items() for n in ns])
+def test_every_file_composes(group, name):
+    config = compose([f"{group}={name}"])
+    assert config.resolved[group]["name"] == name
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_runs(name, tmp_path):
+    overrides = [*TINY, "batch_size=1000", f"results={tmp_path}", f"experiment={name}"]
+    config = compose(overrides)
+    run(config)
+    assert config.name == name
+    assert (config.folder / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(("package", "base"), [("spaces", "ParameterSpace"), ("optim", "Optimizer"), ("tasks", "Task")])
+def test_every_implementation_has_a_config_and_the_other_way_round(package, base):
+    group = {"spaces": "space", "optim": "optimizer", "tasks": "task"}[package]
+    assert names(f"scaleinv.{package}") == GROUPS[group]
+    for name in GROUPS[group]:
+        cls = find(f"scaleinv.{package}", name, getattr(importlib.import_module(f"scaleinv.{package}.base"), base))
+        keys = set(OmegaConf.load(CONF / group / f"{name}.yaml")) - {"name", "lr"}
+        assert keys == {field.name for field in dataclasses.fields(cls)}
+        for field in dataclasses.fields(cls):
+            if field.default is not dataclasses.MISSING:
+                assert OmegaConf.load(CONF / group / f"{name}.yaml")[field.name] == field.default
+
+
+def test_every_key_has_a_comment():
+    for path in CONF.rglob("*.yaml"):
+        lines = path.read_text().splitlines()
+        assert lines[0].startswith("#"), path
+        if path.parent.name == "experiment":
+            continue
+        for key in yaml.safe_load(path.read_text()):
+            if key in ("defaults", "name", "hydra") and not (key == "name" and path.parent == CONF):
+                continue
+            position = next(i for i, line in enumerate(lines) if line.startswith(f"{key}:"))
+            assert lines[position - 1].startswith("#"), f"{path}: {key}"
+
+
+CHANGES = {
+    "dataset.name": "dataset=mnist",
+    "dataset.split": "dataset.split=holdout",
+    "dataset.normalise": "dataset.normalise=dataset",
+    "network.name": None,  # there is one
+    "space.name": "space=cycle",
+    "space.skeleton": "space.skeleton=maxprod",
+    "space.fix": "space.fix=keep",
+    "space.normalise": "space.normalise=balanced",
+    "optimizer.name": "optimizer=adam",
+    "optimizer.nesterov": ["optimizer.momentum=0.5", "optimizer.nesterov=true"],
+    "task.name": "task=scale_check",
+    "dtype": "dtype=float64",
+    "device": "device=cpu",
+    "threads": "threads=1",
+    "chunk": "chunk=3",
+    "name": "name=other",
+    "results": "results=elsewhere",
+    "dataset.root": "dataset.root=elsewhere",
+    "dataset.hidden": ["dataset.hidden=[3,3]", "network.hidden=[4,4]"],
+}
+
+
+def change(key, value):
+    if key in CHANGES:
+        given = CHANGES[key]
+        return [given] if isinstance(given, str) else given
+    if isinstance(value, bool):
+        return [f"{key}={str(not value).lower()}"]
+    if isinstance(value, list):
+        return [f"{key}=[3]"]
+    return [f"{key}={value + 1}"]
+
+
+BASE = ["space=gspace", "network.hidden=[4,4]"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), leaves(compose(BASE).resolved), ids=lambda x: x if isinstance(x, str) else ""
+)
+def test_every_leaf_changes_the_run_or_is_listed(key, value):
+    wanted = change(key, value)
+    if wanted is None:
+        return
+    before, after = compose(BASE), compose([*BASE, *wanted])
+    if key in WITHOUT_EFFECT | ROUND_OFF | READ_ELSEWHERE:
+        assert after.run_id == before.run_id
+    else:
+        assert after.run_id != before.run_id
+
+
+def test_equal_grids_are_one_run():
+    ids = {
+        compose([f"seeds={seeds}", f"optimizer.lr={lr}"]).run_id
+        for seeds in ("2", "[0,1]")
+        for lr in ("[0.1,0.1]", "0.1")
+    }
+    assert len(ids) == 1
+
+
+def test_packages_are_listed():
+    """pyproject.toml lists the packages by hand, because conf/ is one of them."""
+    import tomllib
+
+    root = Path(__file__).parents[1]
+    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {".".join(p.parent.relative_to(root).parts) for p in (root / "scaleinv").rglob("__init__.py")}
+    assert set(listed) == found | {"scaleinv.conf"}

@@ -1,0 +1,99 @@
+"""Promise: the data are the published ones, whole, on the device; the batches depend on seed and epoch alone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from scaleinv.data import batch_order, load_dataset
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory):
+    """A folder with the real MNIST and CIFAR-10."""
+    given = Path(os.environ.get("SCALEINV_DATA", "data"))
+    if (given / "MNIST" / "raw").is_dir() and (given / "cifar-10-batches-py").is_dir():
+        return given
+    if not (SHARED / "unpack.py").exists():
+        pytest.skip("no real MNIST and CIFAR-10: neither in $SCALEINV_DATA nor packed in ../shared/data")
+    folder = tmp_path_factory.mktemp("data")
+    subprocess.run([sys.executable, SHARED / "unpack.py", folder], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    torch.manual_seed(1)
+    first = batch_order(3, 7, 100)
+    torch.manual_seed(2)
+    assert torch.equal(first, batch_order(3, 7, 100))
+    assert sorted(first.tolist()) == list(range(100))
+    for seed, epoch in ((3, 8), (4, 7), (7, 3)):
+        assert not torch.equal(first, batch_order(seed, epoch, 100))
+
+
+def test_digits():
+    data = load_dataset("digits")
+    assert (data.features, data.classes, len(data.train), len(data.val)) == (64, 10, 1438, 359)
+    assert data.train.images.dtype == torch.uint8
+    assert data.train.images.max() == 255
+    assert set(data.val.labels.tolist()) == set(range(10))
+
+
+def test_half_is_mean_and_std_one_half():
+    data = load_dataset("digits")
+    pixels = data.normalise(torch.tensor([[0] * 64, [255] * 64], dtype=torch.uint8))
+    torch.testing.assert_close(pixels, torch.tensor([[-1.0] * 64, [1.0] * 64]).to(pixels.dtype))
+
+
+def test_dataset_normalisation_gives_mean_zero_and_std_one():
+    data = load_dataset("digits", normalise="dataset").to("cpu", torch.float64)
+    train = data.normalise(data.train.images)
+    assert train.mean().item() == pytest.approx(0, abs=1e-12)
+    assert train.std(correction=0).item() == pytest.approx(1)
+
+
+def test_holdout_takes_from_the_training_images_and_is_the_same_for_everybody():
+    whole, held = load_dataset("digits"), load_dataset("digits", split="holdout", holdout=200)
+    assert (len(held.train), len(held.val), len(held.test)) == (1238, 200, 359)
+    assert torch.equal(held.test.images, whole.val.images)
+    everything = torch.cat([held.train.images, held.val.images]).double() @ torch.arange(64).double()
+    assert torch.equal(everything.sort()[0], (whole.train.images.double() @ torch.arange(64).double()).sort()[0])
+    assert torch.equal(load_dataset("digits", split="holdout", holdout=200).val.images, held.val.images)
+
+
+def test_mnist_is_the_published_one(real):
+    data = load_dataset("mnist", real, normalise="dataset", download=False)
+    assert (data.features, data.classes, len(data.train), len(data.val)) == (784, 10, 60000, 10000)
+    assert data.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    mean, std = -data.shift[0] / data.scale[0] / 255, 1 / (255 * data.scale[0])
+    assert mean.item() == pytest.approx(0.1307, abs=1e-4)
+    assert std.item() == pytest.approx(0.3081, abs=1e-4)
+
+
+def test_cifar10_has_its_channels_first(real):
+    data = load_dataset("cifar10", real, normalise="dataset", download=False)
+    assert (data.features, data.classes, len(data.train), len(data.val)) == (3072, 10, 50000, 10000)
+    means = (-data.shift / data.scale / 255).view(3, -1)[:, 0]
+    torch.testing.assert_close(means, torch.tensor([0.4914, 0.4822, 0.4465]).double(), atol=1e-4, rtol=0)
+    pixels = data.normalise(data.train.images).view(-1, 3, 1024)
+    torch.testing.assert_close(pixels.mean((0, 2)), torch.zeros(3).to(pixels.dtype), atol=1e-3, rtol=0)
+
+
+def test_one_epoch_on_real_mnist_learns(real, tmp_path):
+    from scaleinv.config import compose
+    from scaleinv.records import load_records
+    from scaleinv.run import run
+
+    overrides = ["dataset=mnist", f"dataset.root={real}", "epochs=1", "optimizer.lr=[0.1,0.05]", "progress=false"]
+    for space, reached in (("weight", 0.8), ("gspace", None), ("fixed", None)):
+        config = compose([*overrides, f"space={space}", f"results={tmp_path}"])
+        run(config)
+        records = load_records(config.folder)
+        assert (records[records.epoch == 0].val_accuracy < 0.3).all()
+        if reached:
+            assert (records[records.epoch == 1].val_accuracy > reached).all()

@@ -1,0 +1,353 @@
+"""Promise: a member's result depends on its own configuration alone, and no moment of death loses or doubles a row."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from scaleinv.build import build_cell
+from scaleinv.config import compose
+from scaleinv.errors import RunFailedError
+from scaleinv.records import BusyError, DamagedError, RunFolder, load_records
+from scaleinv.reference import train_serial
+from scaleinv.run import run
+from scaleinv.tasks import sweep
+from scaleinv.training import Stack, next_stack
+from scaleinv.wrappers import SpaceOptimizer
+
+BASE = ["progress=false", "threads=1", "network.hidden=[12,12]", "dtype=float64"]
+NUMBERS = ["train_loss", "train_accuracy", "val_loss", "val_accuracy"]
+
+
+def configured(tmp_path, *overrides):
+    return compose([*BASE, f"results={tmp_path}", *overrides])
+
+
+def trained(tmp_path, *overrides):
+    config = configured(tmp_path, *overrides)
+    run(config)
+    return load_records(config.folder)
+
+
+def assert_same_numbers(one: pd.DataFrame, other: pd.DataFrame, rtol=1e-9):
+    keys = ["seed", "value", "lr", "epoch"]
+    merged = one.merge(other, on=keys, suffixes=("", "_other"), validate="one_to_one")
+    assert len(merged) == len(one)
+    for name in NUMBERS:
+        np.testing.assert_allclose(merged[name], merged[f"{name}_other"], rtol=rtol, err_msg=name)
+
+
+GRID = ["space=gspace", "optimizer.lr=[0.05,0.01,0.002]", "seeds=3", "epochs=2", "space.value=[0.5,1.0]"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("whole"), *GRID, "chunk=18")
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 5, 6, 13])
+def test_chunks_do_not_matter(tmp_path, whole, chunk):
+    cut = trained(tmp_path, *GRID, f"chunk={chunk}")
+    assert_same_numbers(cut, whole)
+    assert list(cut["lr"]) == list(whole["lr"])
+
+
+@pytest.mark.parametrize("order", [["optimizer.lr=[0.01,0.002,0.05]", "space.value=[1.0,0.5]", "seeds=[2,0,1]"]])
+def test_the_order_of_the_members_does_not_matter(tmp_path, whole, order):
+    assert_same_numbers(trained(tmp_path, *GRID[:1], *order, "epochs=2"), whole)
+
+
+def test_a_member_alone_gets_the_same_result(tmp_path, whole):
+    alone = trained(tmp_path, "space=gspace", "optimizer.lr=0.01", "seeds=[1]", "space.value=0.5", "epochs=2")
+    assert_same_numbers(alone, whole[(whole.lr == 0.01) & (whole.seed == 1) & (whole.value == 0.5)])
+
+
+def test_stacks_divide_evenly_over_their_seeds(tmp_path):
+    config = configured(tmp_path, "space=fixed", "seeds=4", "optimizer.lr=[0.1,0.2,0.3]", "space.value=[1,2,3,4]")
+    cell = build_cell(config)
+    for chunk in range(1, 60):
+        done, sizes = 0, []
+        while done < 48:
+            members = next_stack(cell, done, chunk)
+            assert [m.index for m in members] == list(range(done, done + len(members)))
+            seeds = [m.seed for m in members]
+            assert len(members) <= chunk
+            assert len(members) % len(set(seeds)) == 0
+            assert len({seeds.count(seed) for seed in seeds}) == 1
+            done += len(members)
+            sizes.append(len(members))
+        assert done == 48
+
+
+SERIAL = [
+    pytest.param("weight", ["optimizer=sgd"], torch.optim.SGD, {}, id="weight-sgd"),
+    pytest.param("weight", ["optimizer=adam"], torch.optim.Adam, {}, id="weight-adam"),
+    pytest.param("gspace", ["optimizer=sgd"], torch.optim.SGD, {}, id="gspace-sgd"),
+    pytest.param("fixed", ["optimizer=adam"], torch.optim.Adam, {}, id="fixed-adam"),
+    pytest.param("cycle", ["optimizer=rmsprop"], torch.optim.RMSprop, {}, id="cycle-rmsprop"),
+]
+
+
+@pytest.mark.parametrize(("space", "options", "theirs", "kwargs"), SERIAL)
+@pytest.mark.parametrize("bias", ["true", "false"])
+def test_stacked_training_is_serial_training(tmp_path, space, options, theirs, kwargs, bias):
+    """One member at a time, a plain module, torch.optim: the same numbers, epoch by epoch."""
+    overrides = [f"space={space}", *options, "optimizer.lr=[0.01,0.003]", "seeds=2", "epochs=3", f"network.bias={bias}"]
+    config = configured(tmp_path, *overrides)
+    run(config)
+    records = load_records(config.folder)
+    cell = build_cell(config)
+    for seed in (0, 1):
+        for lr in (0.01, 0.003):
+            rows = train_serial(
+                cell.network,
+                cell.dataset,
+                seed,
+                lambda model, lr=lr: SpaceOptimizer(model, cell.space, theirs, lr=lr, **kwargs),
+                epochs=3,
+            )
+            ours = records[(records.seed == seed) & (records.lr == lr) & (records.epoch > 0)]
+            for name in NUMBERS:
+                np.testing.assert_allclose(ours[name], [row[name] for row in rows], rtol=1e-8, err_msg=name)
+
+
+def test_a_diverging_member_ends_nobody_else(tmp_path):
+    with_bad = trained(tmp_path / "a", "optimizer.lr=[0.1,1e200,0.01]", "epochs=3")
+    without = trained(tmp_path / "b", "optimizer.lr=[0.1,0.01]", "epochs=3")
+    bad = with_bad[with_bad.lr == 1e200]
+    assert list(bad.status) == ["ok", "diverged", "diverged", "diverged"]
+    assert set(bad.diverged_step[1:]) == {bad.diverged_step.iloc[1]}
+    assert 1 <= bad.diverged_step.iloc[1] <= 3
+    assert not np.isfinite(bad.val_loss[1:]).any()
+    good = with_bad[with_bad.lr != 1e200]
+    assert (good.status == "ok").all()
+    assert good.diverged_step.isna().all()
+    assert_same_numbers(good, without)
+
+
+def test_divergence_at_the_very_last_step_is_noticed(tmp_path):
+    """One step an epoch: the loss before it is fine, the weights after it are not."""
+    records = trained(tmp_path, "batch_size=2000", "optimizer.lr=1e308", "epochs=1")
+    assert list(records.status) == ["ok", "diverged"]
+    assert records.diverged_step.iloc[1] == 2
+
+
+def test_holdout_reports_the_test_set_beside_the_validation_set(tmp_path):
+    records = trained(tmp_path, "dataset.split=holdout", "dataset.holdout=100", "epochs=1")
+    assert records.test_loss.notna().all()
+    assert (records.test_loss != records.val_loss).all()
+    assert trained(tmp_path, "epochs=1").test_loss.isna().all()
+
+
+def test_no_epochs_evaluate_the_initial_networks(tmp_path):
+    records = trained(tmp_path, "epochs=0", "seeds=2")
+    assert list(records.epoch) == [0, 0]
+    assert records.train_loss.isna().all()
+    assert records.val_loss.between(2, 3).all()
+
+
+def test_forgetting_is_another_run(tmp_path):
+    kept = trained(tmp_path, "optimizer=adam", "epochs=1")
+    forgotten = trained(tmp_path, "optimizer=adam", "optimizer.memory=false", "epochs=1")
+    assert kept.val_loss.iloc[1] != forgotten.val_loss.iloc[1]
+    both = load_records(tmp_path, keys=["optimizer.memory"])
+    assert set(both["optimizer.memory"]) == {True, False}
+
+
+def test_done_is_skipped_and_rerun_trains_again(tmp_path):
+    config = configured(tmp_path, "epochs=1")
+    run(config)
+    before = config.folder.joinpath("metrics.csv").read_bytes()
+    stamp = config.folder.joinpath("metrics.csv").stat().st_mtime_ns
+    assert "done before" in run(config)
+    assert config.folder.joinpath("metrics.csv").stat().st_mtime_ns == stamp
+    run(configured(tmp_path, "epochs=1", "rerun=true"))
+    assert config.folder.joinpath("metrics.csv").stat().st_mtime_ns != stamp
+    assert config.folder.joinpath("metrics.csv").read_bytes() == before
+
+
+def test_a_failure_leaves_its_traceback_and_can_be_tried_again(tmp_path, monkeypatch):
+    config = configured(tmp_path, "epochs=1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Stack, "train_epoch", lambda *args, **kwargs: 1 / 0)
+        with pytest.raises(RunFailedError, match="ZeroDivisionError"):
+            run(config)
+    assert "ZeroDivisionError" in (config.folder / "error.txt").read_text()
+    assert RunFolder(config.folder).manifest["status"] == "failed"
+    assert load_records(tmp_path).empty
+    run(config)
+    assert not (config.folder / "error.txt").exists()
+    assert len(load_records(tmp_path)) == 2
+
+
+def test_when_memory_runs_out_the_chunk_is_halved(tmp_path, monkeypatch, whole):
+    train_epoch = Stack.train_epoch
+
+    def greedy(self, epoch, after_step=None):
+        if len(self.members) > 5 and epoch == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return train_epoch(self, epoch, after_step)
+
+    monkeypatch.setattr(Stack, "train_epoch", greedy)
+    config = configured(tmp_path, *GRID, "chunk=18")
+    run(config)
+    assert_same_numbers(load_records(config.folder), whole)
+    assert RunFolder(config.folder).manifest["chunk"] == 4
+
+
+LONG = ["seeds=2", "optimizer=adam", "optimizer.lr=[0.001,0.01]", "chunk=2", "epochs=30", "checkpoint_seconds=0"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    config = configured(tmp_path_factory.mktemp("uninterrupted"), *LONG)
+    began = time.monotonic()
+    run(config)
+    return config.folder.joinpath("metrics.csv").read_bytes(), time.monotonic() - began
+
+
+def in_another_process(tmp_path, overrides):
+    torch.set_num_threads(1)
+    run(configured(tmp_path, *overrides))
+
+
+def start(tmp_path, overrides):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["scaleinv.run", "scaleinv.tasks.sweep", "conftest", "test_runner"])
+    process = context.Process(target=in_another_process, args=(tmp_path, overrides))
+    process.start()
+    return process
+
+
+def test_killed_ten_times_it_ends_with_the_same_bytes(tmp_path, uninterrupted):
+    wanted, seconds = uninterrupted
+    config = configured(tmp_path, *LONG)
+    delays = random.Random(0)
+    kills, lengths = 0, []
+    while kills < 10:
+        process = start(tmp_path, LONG)
+        deadline = time.monotonic() + 60
+        # Wait until this process holds the run, then let it live for a random part of a tenth of the whole run.
+        while process.is_alive() and not _owned_by(config.folder, process.pid) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.join(delays.uniform(0, seconds / 8))
+        if not process.is_alive():
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += 1
+        metrics = config.folder / "metrics.csv"
+        lengths.append(metrics.stat().st_size if metrics.exists() else 0)
+    assert kills == 10
+    assert lengths[-1] > 0
+    process = start(tmp_path, LONG)
+    process.join(120)
+    assert process.exitcode == 0
+    assert config.folder.joinpath("metrics.csv").read_bytes() == wanted
+
+
+def _owned_by(folder: Path, pid: int) -> bool:
+    try:
+        return json.loads((folder / "lock.json").read_text())["pid"] == pid
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+@pytest.fixture
+def interrupted(tmp_path, monkeypatch):
+    """A run that stopped in its second stack, as if by Ctrl-C."""
+    calls = []
+    train_epoch = Stack.train_epoch
+
+    def stops(self, epoch, after_step=None):
+        calls.append(epoch)
+        if len(calls) == 45:
+            raise KeyboardInterrupt
+        return train_epoch(self, epoch, after_step)
+
+    config = configured(tmp_path, *LONG)
+    with monkeypatch.context() as patch:
+        patch.setattr(Stack, "train_epoch", stops)
+        with pytest.raises(KeyboardInterrupt):
+            run(config)
+    assert RunFolder(config.folder).manifest["status"] == "interrupted"
+    return config
+
+
+def test_an_interrupted_run_goes_on_where_it_was(interrupted, uninterrupted, monkeypatch):
+    epochs = []
+    train_epoch = Stack.train_epoch
+    monkeypatch.setattr(
+        Stack, "train_epoch", lambda self, epoch, after_step=None: (epochs.append(epoch), train_epoch(self, epoch))[1]
+    )
+    run(interrupted)
+    assert epochs == list(range(15, 31))
+    assert interrupted.folder.joinpath("metrics.csv").read_bytes() == uninterrupted[0]
+    assert not list(interrupted.folder.glob("checkpoint*"))
+
+
+def test_rows_behind_the_checkpoint_are_cut_off(interrupted, uninterrupted):
+    with interrupted.folder.joinpath("metrics.csv").open("ab") as file:
+        file.write(b"half a li")
+    run(interrupted)
+    assert interrupted.folder.joinpath("metrics.csv").read_bytes() == uninterrupted[0]
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_found_and_the_one_before_is_used(interrupted, uninterrupted):
+    path = interrupted.folder / "checkpoint.bin"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    run(interrupted)
+    assert interrupted.folder.joinpath("metrics.csv").read_bytes() == uninterrupted[0]
+
+
+def test_metrics_edited_by_hand_are_refused(interrupted):
+    path = interrupted.folder / "metrics.csv"
+    path.write_text(path.read_text().replace("mnist", "MNIST").replace("digits", "Digits"))
+    with pytest.raises(DamagedError, match=r"metrics\.csv was changed"):
+        run(interrupted)
+
+
+def test_dying_while_the_records_are_sealed(interrupted, uninterrupted, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "update_manifest", _dies_when_done(RunFolder.update_manifest))
+        with pytest.raises(KeyboardInterrupt):
+            run(interrupted)
+    run(interrupted)
+    assert interrupted.folder.joinpath("metrics.csv").read_bytes() == uninterrupted[0]
+
+
+def _dies_when_done(update):
+    def dies(self, **entries):
+        if entries.get("status") == "done":
+            raise KeyboardInterrupt
+        update(self, **entries)
+
+    return dies
+
+
+def test_a_run_that_another_process_has_is_left_alone(tmp_path):
+    config = configured(tmp_path, "epochs=1")
+    with RunFolder(config.folder).locked(), pytest.raises(BusyError, match=f"process {os.getpid()} on"):
+        run(config)
+    assert not (config.folder / "metrics.csv").exists()
+
+
+def test_pick_chunk_says_why(tmp_path, monkeypatch):
+    cell = build_cell(configured(tmp_path, "optimizer=adam"))
+    size, reason = sweep.pick_chunk(cell)
+    assert size >= 8
+    assert "CPU cache" in reason
+    monkeypatch.setattr(sweep, "free_bytes", lambda device: 10 * 2**20)
+    fewer, reason = sweep.pick_chunk(cell)
+    assert fewer < size
+    assert "free memory" in reason
