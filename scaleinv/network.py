@@ -36,6 +36,34 @@ class Edges:
     head: Tensor
     tail: Tensor
 
+    def at_heads(self, values: Tensor) -> Tensor:
+        """Return ``values[..., head]`` for ``values`` of shape ``(*members, K + 1)``; it may be a view."""
+        return _look_up(values, self.head, self._head_range)
+
+    def at_tails(self, values: Tensor) -> Tensor:
+        """Return ``values[..., tail]`` for ``values`` of shape ``(*members, K + 1)``; it may be a view."""
+        return _look_up(values, self.tail, self._tail_range)
+
+    @cached_property
+    def _head_range(self) -> slice | None:
+        return _as_range(self.head)
+
+    @cached_property
+    def _tail_range(self) -> slice | None:
+        return _as_range(self.tail)
+
+
+def _as_range(classes: Tensor) -> slice | None:
+    """Return the classes as a slice if they follow each other, as those of a layer do; slices are views."""
+    listed = classes.flatten().tolist()
+    return slice(listed[0], listed[-1] + 1) if listed == list(range(listed[0], listed[-1] + 1)) else None
+
+
+def _look_up(values: Tensor, classes: Tensor, contiguous: slice | None) -> Tensor:
+    if contiguous is None:
+        return values[..., classes]
+    return values[..., contiguous].view(*values.shape[:-1], *classes.shape)
+
 
 @dataclass(frozen=True)
 class Block:

@@ -31,8 +31,7 @@ class Pick:
 
     def read(self, tensor: Tensor, own: int = 2) -> Tensor:
         """Return the picked entries of ``tensor``, shape ``(*members, n)``; ``own`` counts its own dims."""
-        flat = tensor.flatten(-own)
-        return flat.gather(-1, self.index.expand(*flat.shape[:-1], -1))
+        return take(tensor.flatten(-own), self.index)
 
     def write(self, tensor: Tensor, values: Tensor | float, own: int = 2) -> Tensor:
         """Return a copy of ``tensor`` with the picked entries replaced; differentiable."""
@@ -41,15 +40,25 @@ class Pick:
         source = torch.as_tensor(values, dtype=flat.dtype, device=flat.device).expand(index.shape)
         return flat.scatter(-1, index, source).view(tensor.shape)
 
-    def write_(self, tensor: Tensor, values: Tensor | float, own: int = 2) -> None:
+    def zero_(self, tensor: Tensor, own: int = 2) -> None:
+        """Set the picked entries of a contiguous ``tensor`` to zero in place."""
+        flat = tensor.view(*tensor.shape[:-own], -1)
+        if self.index.dim() == 1:
+            flat.index_fill_(-1, self.index, 0.0)
+        else:
+            flat.scatter_(-1, self.index, 0.0)
+
+    def write_(self, tensor: Tensor, values: Tensor, own: int = 2) -> None:
         """Replace the picked entries of a contiguous ``tensor`` in place."""
         flat = tensor.view(*tensor.shape[:-own], -1)
-        flat.scatter_(-1, self.index.expand(*flat.shape[:-1], -1), values)
+        if self.index.dim() == 1:
+            flat.index_copy_(-1, self.index, values)
+        else:
+            flat.scatter_(-1, self.index, values)
 
     def add_(self, tensor: Tensor, values: Tensor, own: int = 2) -> None:
         """Add to the picked entries of a contiguous ``tensor`` in place."""
-        flat = tensor.view(*tensor.shape[:-own], -1)
-        flat.scatter_add_(-1, self.index.expand(*flat.shape[:-1], -1), values)
+        add_at_(tensor.view(*tensor.shape[:-own], -1), self.index, values)
 
     def mask(self, graph: Graph) -> Tensor:
         """Return a boolean tensor, True at the picked entries, ``(own shape)`` or ``(*members, own shape)``."""
@@ -114,13 +123,27 @@ class Skeleton:
         return Skeleton(tuple(move(pick) for pick in self.out), tuple(move(pick) for pick in self.into))
 
 
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """Return ``values[..., index]`` along the last dim, the index the same for all members or one for each."""
+    if index.dim() == 1:
+        return values.index_select(-1, index)
+    return values.gather(-1, index.expand(*values.shape[:-1], -1))
+
+
+def add_at_(totals: Tensor, index: Tensor, values: Tensor) -> None:
+    """Add ``values`` to ``totals[..., index]`` in place; an index may occur more than once."""
+    if index.dim() == 1:
+        totals.index_add_(-1, index, values)
+    else:
+        totals.scatter_add_(-1, index.expand(*totals.shape[:-1], -1), values)
+
+
 def _products(picks: Sequence[Pick], graph: Graph, weights: Weights) -> Tensor:
     members = graph.members(weights)
     like = next(iter(weights.values()))
     products = torch.ones(*members, graph.hidden + 1, dtype=like.dtype, device=like.device)
     for pick in picks:
-        ends = pick.ends.expand(*members, -1)
-        values = pick.read(weights[pick.name]) * products.gather(-1, ends)
+        values = pick.read(weights[pick.name]) * take(products, pick.ends)
         products = products.index_copy(-1, pick.classes, values)
     return products
 

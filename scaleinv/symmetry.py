@@ -22,8 +22,7 @@ def rescale(graph: Graph, weights: Weights, scales: Tensor) -> dict[str, Tensor]
     """
     scales = torch.nn.functional.pad(scales, (1, 0), value=1.0)
     return {
-        name: w * scales[..., graph.edges[name].head] / scales[..., graph.edges[name].tail]
-        for name, w in weights.items()
+        name: w * graph.edges[name].at_heads(scales) / graph.edges[name].at_tails(scales) for name, w in weights.items()
     }
 
 

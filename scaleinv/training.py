@@ -143,16 +143,18 @@ class Stack:
         self._backprop = Backprop(network)
         self.state = self._rule.init(self.weights)
         count = len(members)
-        self._loss = torch.zeros(count, dtype=torch.float64, device=self.device)
-        self._correct = torch.zeros(count, dtype=torch.int64, device=self.device)
-        self._clock = torch.zeros((), dtype=torch.int64, device=self.device)
+        # One row a step, so that a step only writes; sums and divergence are found once an epoch.
+        self._losses = torch.zeros(cell.steps_per_epoch, count, dtype=dtype, device=self.device)
+        self._corrects = torch.zeros(cell.steps_per_epoch, count, dtype=torch.int64, device=self.device)
+        self._row = torch.zeros(1, dtype=torch.int64, device=self.device)
+        self._steps = torch.zeros((), dtype=torch.int64, device=self.device)
         self.first_bad_step = torch.zeros(count, dtype=torch.int64, device=self.device)
         self._captured: CapturedStep | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that training changes, by name: what a checkpoint must hold."""
         flat = {f"weights/{n}": w for n, w in self.weights.items()} | flatten(self.state, "state")
-        return flat | {"clock": self._clock, "first_bad_step": self.first_bad_step}
+        return flat | {"steps": self._steps, "first_bad_step": self.first_bad_step}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Copy the tensors of a checkpoint into place."""
@@ -171,11 +173,9 @@ class Stack:
         grads = self.chart.pullback_(self.weights, grads)
         direction, self.state = self._rule.update(grads, self.state, coords)
         self.chart.retract_(self.weights, direction, self._step_size)
-        self._clock += 1
-        self._loss += score.loss
-        self._correct += score.correct
-        is_first = ~score.loss.isfinite() & (self.first_bad_step == 0)
-        self.first_bad_step += is_first * self._clock
+        self._losses.index_copy_(0, self._row, score.loss[None])
+        self._corrects.index_copy_(0, self._row, score.correct[None])
+        self._row += 1
 
     def train_epoch(self, epoch: int, after_step: Callable[[], object] | None = None) -> Score:
         """Train one epoch and return the scores of its batches, each taken before its step.
@@ -186,8 +186,7 @@ class Stack:
         """
         data, size = self.cell.dataset, self.cell.batch_size
         order = torch.stack([batch_order(seed, epoch, len(data.train)) for seed in self.seeds]).to(self.device)
-        self._loss.zero_()
-        self._correct.zero_()
+        self._row.zero_()
         slab = size * max(1, _slab_bytes(self.device) // (4 * size * data.features * len(self.seeds)))
         for start in range(0, order.shape[1], slab):
             index = order[:, start : start + slab]
@@ -197,7 +196,15 @@ class Stack:
                 self._run(images[:, batch : batch + size], labels[:, batch : batch + size])
                 if after_step:
                     after_step()
-        return Score(self._loss, self._correct)
+        return self._close_epoch()
+
+    def _close_epoch(self) -> Score:
+        """Sum the epoch's losses and find the first step of each member whose loss was not finite."""
+        is_bad = ~self._losses.isfinite()
+        first = self._steps + is_bad.int().argmax(0) + 1
+        self.first_bad_step = torch.where((self.first_bad_step == 0) & is_bad.any(0), first, self.first_bad_step)
+        self._steps += len(self._losses)
+        return Score(self._losses.sum(0, dtype=torch.float64), self._corrects.sum(0))
 
     def _run(self, images: Tensor, labels: Tensor) -> None:
         """Take one step, on a GPU by replaying the captured one."""
@@ -205,7 +212,7 @@ class Stack:
             self.step(images, labels)
             return
         if self._captured is None:
-            tensors = [*self.tensors().values(), self._loss, self._correct]
+            tensors = [*self.tensors().values(), self._losses, self._corrects, self._row]
             self._captured = CapturedStep(self.step, (images, labels), tensors)
         self._captured(images, labels)
 
@@ -213,13 +220,14 @@ class Stack:
         """Score every member on a whole split."""
         width = 2 * sum(self.cell.network.sizes) * len(self.members)
         slab = max(128, 4 * _slab_bytes(self.device) // (4 * width))
-        total = Score(torch.zeros_like(self._loss), torch.zeros_like(self._correct))
+        loss = torch.zeros(len(self.members), dtype=torch.float64, device=self.device)
+        correct = torch.zeros(len(self.members), dtype=torch.int64, device=self.device)
         for start in range(0, len(split), slab):
             images = self.cell.dataset.normalise(split.images[start : start + slab])
             part = self._backprop.score(self.weights, images[None], split.labels[None, start : start + slab])
-            total.loss.add_(part.loss)
-            total.correct.add_(part.correct)
-        return total
+            loss += part.loss
+            correct += part.correct
+        return Score(loss, correct)
 
     def result(self, train: Score | None) -> EpochResult:
         """Evaluate the members and bring the epoch's numbers to the CPU.
@@ -233,7 +241,7 @@ class Stack:
         test_loss, test_accuracy = _means(self.score(data.test), len(data.test)) if data.test else (None, None)
         first_bad = self.first_bad_step.cpu()
         # The loss before the last step says nothing of the weights after it.
-        after = torch.where(val_loss.isfinite() | (first_bad > 0), 0, self._clock.cpu() + 1)
+        after = torch.where(val_loss.isfinite() | (first_bad > 0), 0, self._steps.cpu() + 1)
         return EpochResult(
             train_loss, train_accuracy, val_loss, val_accuracy, test_loss, test_accuracy, first_bad + after
         )

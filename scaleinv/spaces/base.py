@@ -247,4 +247,4 @@ class PinnedChart(Chart):
     def unpin_(self, tensors: Mapping[str, Tensor]) -> None:
         """Set the places of the fixed weights to zero in place."""
         for pick, _ in self.pins:
-            pick.write_(tensors[pick.name], 0.0)
+            pick.zero_(tensors[pick.name])

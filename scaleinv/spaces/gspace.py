@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scaleinv.network import Graph, Weights
-from scaleinv.skeleton import Pick, Skeleton
+from scaleinv.skeleton import Pick, Skeleton, add_at_, take
 from scaleinv.spaces.base import (
     FIXES,
     NONE,
@@ -76,17 +76,81 @@ class _Root:
 
     Attributes:
         pick: the in-edges.
-        is_root: which of them are roots.
-        block: the classes they lead to.
-        ends: the classes they lead from, ``(*members, n)``.
-        is_inner: whether any of them starts at a hidden node; from the inputs, P is one.
+        start: position of the first one's path value in the vector of root path values; the others follow.
+        minus_is_root: -1 where an edge is a root, 0 elsewhere.
+        scale: ``S_head / S_tail`` of the edges, so that ``V = V_before w scale``.
+        unit: ``q S_tail / S_head`` of the edges, so that ``dw/dV = unit / V_before``, in the chart's units.
+        before: positions of the root before each edge; None if all edges start at the inputs.
     """
 
     pick: Pick
-    is_root: Tensor
-    block: slice
-    ends: Tensor
-    is_inner: bool
+    start: int
+    minus_is_root: Tensor
+    scale: Tensor
+    unit: Tensor
+    before: Tensor | None
+
+    def own(self, by_root: Tensor) -> Tensor:
+        """Return the view of a vector over all roots that belongs to these."""
+        return by_root.narrow(-1, self.start, self.pick.classes.numel())
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """A tensor whose edges start at hidden nodes.
+
+    Attributes:
+        tail: classes at the edges' tails, as in :class:`scaleinv.network.Edges`.
+        roots: positions of the roots of those classes, flat; a slice if they follow each other.
+        numerator: ``q_tail S`` at those classes, flat; None if it is one everywhere.
+    """
+
+    tail: Tensor
+    roots: slice | Tensor
+    numerator: Tensor | None
+
+    def spread(self, by_root: Tensor, numerator: Tensor | None = None) -> Tensor:
+        """Return values per root (times the numerator) so that they broadcast against the tensor."""
+        if isinstance(self.roots, slice):
+            values = by_root.narrow(-1, self.roots.start, self.tail.numel())
+        else:
+            values = take(by_root, self.roots)
+        if numerator is not None:
+            values = values * numerator
+        return values.view(*values.shape[:-1], *self.tail.shape)
+
+    def collect_(self, by_root: Tensor, values: Tensor) -> None:
+        """Add values per entry to the roots that they belong to."""
+        shared = [dim for dim in range(-self.tail.dim(), 0) if self.tail.shape[dim] == 1]
+        sums = (values.sum(shared, keepdim=True) if shared else values).reshape(*by_root.shape[:-1], self.tail.numel())
+        if isinstance(self.roots, slice):
+            by_root.narrow(-1, self.roots.start, self.tail.numel()).add_(sums)
+        else:
+            add_at_(by_root, self.roots, sums)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """What the maps need to know of the weights, and the state of the tensors that it was read from.
+
+    Attributes:
+        tensors: those that hold roots.
+        versions: of the tensors, which in-place changes advance.
+        roots: weights of the roots, one tensor per :class:`_Root`.
+        root_factors: ``dw/dV`` of the roots, likewise.
+        tail_factors: ``q_tail / P_tail``, one tensor per :class:`_Reader`.
+    """
+
+    tensors: list[Tensor]
+    versions: list[int]
+    roots: list[Tensor]
+    root_factors: list[Tensor]
+    tail_factors: dict[str, Tensor]
+
+    def is_of(self, tensors: list[Tensor]) -> bool:
+        """Whether these are the same tensors, unchanged since."""
+        same = all(a is b for a, b in zip(self.tensors, tensors, strict=True))
+        return same and self.versions == [t._version for t in tensors]
 
 
 @dataclass(frozen=True)
@@ -114,43 +178,80 @@ class GSpaceChart(PinnedChart):
         self._S = skeleton.suffix(graph, weights)
         ones = torch.ones_like(self._S)
         self._units = units or _Units(ones, ones)
-        # dV/dw = P S / q: the part that depends on the head is constant, and often one.
+        # dw/dV = q / (P S): the part that depends on the head is constant, and often one.
         self._head_factor = self._units.head / self._S
         self._scales_heads = bool((self._head_factor != 1).any())
-        self._inner = [n for n, e in graph.edges.items() if e.tail.any()]
-        self._find_roots()
+        self._tail_numerator = self._units.tail * self._S
+        self._position, self._roots = self._find_roots()
+        self._readers = {name: self._reader(name) for name, e in graph.edges.items() if e.tail.any()}
+        self._pins_of = {name: [(p, v) for p, v in self.pins if p.name == name] for name in graph.shapes}
         for root in self._roots:
             name = root.pick.name
-            if (root.is_root & (root.pick.read(weights[name]) == 0)).any():
+            if ((root.minus_is_root != 0) & (root.pick.read(weights[name]) == 0)).any():
                 raise ValueError(f"{name} is zero at a root of the skeleton, a pole of G-space; try maxprod")
+        # Path values of the roots; the first stands for the inputs, where P = 1. Like the products, this memory is
+        # used again at every step: fresh memory would cost more than the arithmetic.
+        count = 1 + sum(root.pick.classes.numel() for root in self._roots)
+        self._paths = self._S.new_ones(*self._S.shape[:-1], count)
+        self._products: dict[str, Tensor] = {}
+        self._point: _Point | None = None
 
-    def _find_roots(self) -> None:
-        """Find, for every class, the class whose in-edge is the first free edge of its skeleton path."""
-        members = self._S.shape[:-1]
-        root = torch.zeros(*members, self.graph.hidden + 1, dtype=torch.long, device=self._S.device)
+    def _find_roots(self) -> "tuple[Tensor, list[_Root]]":
+        """Find, for every class, the first free edge of its skeleton path, by its position among the roots."""
+        is_free = self.skeleton.is_root(self.graph)
+        # One choice for all members where the skeleton is one for all; else one a member.
+        members = torch.broadcast_shapes(*(free.shape[:-1] for free in is_free))
+        position = torch.zeros(*members, self.graph.hidden + 1, dtype=torch.long, device=self._S.device)
         roots: list[_Root] = []
-        for pick, free in zip(self.skeleton.into, self.skeleton.is_root(self.graph), strict=True):
-            ends = pick.ends.expand(*members, -1)
-            before = root.gather(-1, ends)
-            root = root.index_copy(-1, pick.classes, torch.where(free, pick.classes, before))
+        count = 1
+        for pick, free in zip(self.skeleton.into, is_free, strict=True):
+            before = position.gather(-1, pick.ends.expand(*members, -1))
             if free.any():
-                block = slice(int(pick.classes[0]), int(pick.classes[-1]) + 1)
-                roots.append(_Root(pick, free, block, ends, bool(ends.any())))
-        self._root, self._roots = root, roots
+                scale = self._S[..., pick.classes] / take(self._S, pick.ends)
+                unit = self._head_factor[..., pick.classes] * take(self._tail_numerator, pick.ends)
+                minus = -free.to(self._S.dtype)
+                roots.append(_Root(pick, count, minus, scale, unit, before if before.any() else None))
+                here = torch.arange(count, count + pick.classes.numel(), device=position.device)
+                position = position.index_copy(-1, pick.classes, torch.where(free, here, before))
+                count += pick.classes.numel()
+            else:
+                position = position.index_copy(-1, pick.classes, before)
+        return position, roots
 
-    def _prefix(self, weights: Weights) -> Tensor:
-        """Compute P from the roots: ``P_c = P_tail(r) w_r S_head(r) / S_c`` with r the root of c (eq. 5, 7)."""
-        paths = torch.ones_like(self._S)
-        for root in self._roots:
-            values = root.pick.read(weights[root.pick.name]) * self._S[..., root.block]
-            if root.is_inner:
-                values = values * (paths.gather(-1, self._root) / self._S).gather(-1, root.ends)
-            paths[..., root.block] = values
-        return paths.gather(-1, self._root) / self._S
+    def _reader(self, name: str) -> _Reader:
+        tail = self.graph.edges[name].tail
+        roots = self._position[..., tail.flatten()]
+        start = int(roots.flatten()[0])
+        follow = torch.arange(start, start + roots.shape[-1], device=roots.device)
+        is_range = bool((roots == follow).all())
+        numerator = self._tail_numerator[..., tail.flatten()]
+        return _Reader(
+            tail,
+            slice(start, start + roots.shape[-1]) if is_range else roots,
+            numerator if (numerator != 1).any() else None,
+        )
 
-    def _factors(self, weights: Weights) -> Tensor:
-        """Return the part of ``q / (P S)`` that depends on the tail, ``(*members, K + 1)``."""
-        return self._units.tail / self._prefix(weights)
+    def _at(self, weights: Weights) -> _Point:
+        """Read the roots and compute ``q_tail / P_tail``, with ``P_c = V_root(c) / S_c`` (eq. 5, 7).
+
+        ``V_root = V_before w S_head / S_tail``, from the first block on. The pullback and the retraction of a step
+        need the same numbers, so they are kept until a root changes.
+        """
+        tensors = [weights[root.pick.name] for root in self._roots]
+        if self._point is None or not self._point.is_of(tensors):
+            values, root_factors = [], []
+            for root, tensor in zip(self._roots, tensors, strict=True):
+                values.append(root.pick.read(tensor))
+                path, factor = values[-1] * root.scale, root.unit
+                if root.before is not None:
+                    before = take(self._paths, root.before)
+                    path, factor = path * before, factor / before
+                root.own(self._paths).copy_(path)
+                root_factors.append(factor)
+            inverse = self._paths.reciprocal()
+            tail_factors = {name: r.spread(inverse, r.numerator) for name, r in self._readers.items()}
+            self._point = _Point(tensors, [t._version for t in tensors], values, root_factors, tail_factors)
+        return self._point
 
     def to_coords(self, weights: Weights) -> Coords:
         """Compute ``V_e = P_tail w_e S_head`` (eq. 6), in the chart's units."""
@@ -159,66 +260,71 @@ class GSpaceChart(PinnedChart):
         return self.unpinned({name: w * self._spread(name, S, P) for name, w in weights.items()})
 
     def to_weights(self, coords: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Compute ``w_e = V_e / (P_tail S_head)`` with ``P_c = V_root[c] / S_c`` (eq. 7)."""
-        paths = torch.ones_like(self._S)
+        """Compute ``w_e = V_e / (P_tail S_head)`` with ``P_c = V_root(c) / S_c`` (eq. 7)."""
+        values = [self._S.new_ones(*self._S.shape[:-1], 1)]
         for root in self._roots:
-            q = self._units.head[..., root.block] * self._units.tail.gather(-1, root.ends)
-            paths = paths.index_copy(-1, root.pick.classes, root.pick.read(coords[root.pick.name]) * q)
-        tails = self._units.tail / (paths.gather(-1, self._root) / self._S)
+            q = self._units.head[..., root.pick.classes] * take(self._units.tail, root.pick.ends)
+            values.append(root.pick.read(coords[root.pick.name]) * q)
+        tails = self._tail_numerator / take(torch.cat(values, -1), self._position)
         return self.pinned({name: c * self._spread(name, self._head_factor, tails) for name, c in coords.items()})
 
     def _spread(self, name: str, heads: Tensor, tails: Tensor) -> Tensor:
         """Return ``heads[head(e)] * tails[tail(e)]`` for the entries e of a tensor."""
         edges = self.graph.edges[name]
-        return heads[..., edges.head] * tails[..., edges.tail]
+        return edges.at_heads(heads) * edges.at_tails(tails)
 
     def pullback_(self, weights: Weights, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """Compute ``dL/dV_e = g_e / (P S) - [e is a root] (sum of g w behind it) / V_e`` (eq. 8), times q."""
-        tails = self._factors(weights)
-        self.unpin_(grads)
-        psi = torch.zeros_like(self._S)
-        for name in self._inner:
-            _add_by_tail_(psi, self.graph.edges[name].tail, grads[name] * weights[name])
-        behind = torch.zeros_like(psi).scatter_add_(-1, self._root, psi)
-        for root in self._roots:
-            correction = behind[..., root.block] / root.pick.read(weights[root.pick.name])
-            root.pick.add_(grads[root.pick.name], torch.where(root.is_root, -correction, 0.0))
-        self._to_units_(grads, tails)
+        point = self._at(weights)
+        behind = torch.zeros_like(self._paths)
+        # Tensor by tensor, so that each is in the cache for all that is done to it.
+        for name, reader in self._readers.items():
+            g = grads[name]
+            for pick, _ in self._pins_of[name]:
+                pick.zero_(g)
+            reader.collect_(behind, self._product(name, g, weights[name]))
+            g.mul_(point.tail_factors[name])
+        for name, g in grads.items():
+            self._scale_heads_(name, g)
+        for root, w, factor in zip(self._roots, point.roots, point.root_factors, strict=True):
+            correction = (root.own(behind) * factor).div_(w).mul_(root.minus_is_root)
+            root.pick.add_(grads[root.pick.name], correction)
         return grads
 
     def retract_(self, weights: dict[str, Tensor], direction: dict[str, Tensor], step: Tensor) -> None:
         """Compute ``w_e <- (w_e + step q d_e / (P S)) / R_tail``, R = new over old root value (eq. 9)."""
-        tails = self._factors(weights)
-        self._to_units_(direction, tails)
-        ratio = torch.ones_like(self._S)
-        for root in self._roots:
-            name = root.pick.name
-            moved = root.pick.read(direction[name]) * step.unsqueeze(-1) / root.pick.read(weights[name])
-            ratio[..., root.block] += moved
-        ratio = ratio.gather(-1, self._root)
+        point = self._at(weights)
+        ratio = torch.ones_like(self._paths)
+        for root, w, factor in zip(self._roots, point.roots, point.root_factors, strict=True):
+            moved = root.pick.read(direction[root.pick.name]).mul_(step.unsqueeze(-1)).mul_(factor).div_(w)
+            root.own(ratio).add_(moved)
+        inverse = ratio.reciprocal_()
+        # Tensor by tensor, the small ones first, so that each is in the cache for all that is done to it.
+        for name, reader in self._readers.items():
+            w, d = weights[name], direction[name].mul_(point.tail_factors[name])
+            self._scale_heads_(name, d)
+            w.addcmul_(d, per_entry(step, w)).mul_(reader.spread(inverse))
+            for pick, values in self._pins_of[name]:
+                pick.write_(w, values)
         for name, w in weights.items():
-            w.addcmul_(direction[name], per_entry(step, w))
-        for name in self._inner:
-            weights[name].div_(ratio[..., self.graph.edges[name].tail])
-        for pick, values in self.pins:
-            pick.write_(weights[pick.name], values)
+            if name not in self._readers:
+                self._scale_heads_(name, direction[name])
+                w.addcmul_(direction[name], per_entry(step, w))
+        # Now, while the roots are in the cache; the next step asks for it first.
+        self._at(weights)
 
-    def _to_units_(self, tensors: dict[str, Tensor], tails: Tensor) -> None:
-        """Multiply by ``q / (P S)`` in place, leaving out the factors that are one."""
-        for name in self._inner:
-            tensors[name].mul_(tails[..., self.graph.edges[name].tail])
+    def _scale_heads_(self, name: str, tensor: Tensor) -> None:
+        """Multiply by ``q_head / S_head`` in place, unless that is one everywhere."""
         if self._scales_heads:
-            for name, t in tensors.items():
-                t.mul_(self._head_factor[..., self.graph.edges[name].head])
+            tensor.mul_(self.graph.edges[name].at_heads(self._head_factor))
+
+    def _product(self, name: str, first: Tensor, second: Tensor) -> Tensor:
+        """Multiply into a buffer of the chart's own."""
+        if name not in self._products:
+            self._products[name] = torch.empty_like(first)
+        return torch.mul(first, second, out=self._products[name])
 
     def at(self, weights: Weights) -> "GSpaceChart":
         """Return the same chart with the coordinates of ``weights`` as its origin."""
         same = to_gauge(self.graph, weights, self.skeleton, self._S)
         return GSpaceChart(self.graph, self.skeleton, self.pinned(same), self._units)
-
-
-def _add_by_tail_(totals: Tensor, tail: Tensor, values: Tensor) -> None:
-    """Add ``values`` to ``totals`` at the class of each entry's tail."""
-    shared = [dim for dim in range(-tail.dim(), 0) if tail.shape[dim] == 1]
-    sums = values.sum(shared, keepdim=True) if shared else values
-    totals.index_add_(-1, tail.flatten(), sums.reshape(*totals.shape[:-1], tail.numel()))

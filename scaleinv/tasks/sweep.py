@@ -150,7 +150,8 @@ class _Run:
             progress.epoch = epoch
             bad = int((result.first_bad_step > 0).sum())
             bar.set_postfix_str(
-                f"epoch {epoch}/{epochs}, best val_loss {progress.best:.4f}, {progress.diverged + bad} diverged"
+                f"epoch {epoch}/{epochs}, best val_loss {progress.best:.4f}, {progress.diverged + bad} diverged",
+                refresh=epoch == epochs,
             )
             if epoch < epochs and time.monotonic() - saved >= self.config.checkpoint_seconds:
                 self._checkpoint(stack)
