@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 # Bytecode is compiled at install time: torch alone takes seconds to compile at its first import.
 INSTALL := $(RUN)/uv pip install --quiet --python $(RUN)/python --compile-bytecode
 
-.PHONY: install demo test lint type format lock clean
+.PHONY: install demo test bench bench-quick lint type format lock clean
 
 install: $(VENV)/.installed
 
@@ -24,6 +24,12 @@ demo: install
 
 test: install
 	$(RUN)/python -m pytest
+
+bench: install
+	$(RUN)/python scripts/bench.py
+
+bench-quick: install
+	$(RUN)/python scripts/bench.py --quick --out results/bench-quick
 
 lint: install
 	$(RUN)/ruff check .

@@ -75,6 +75,13 @@ class Backprop:
         work = self._forward(weights, images)
         return work.score(_per_member(labels, work.members))
 
+    def buffers(self) -> list[Tensor]:
+        """Return all memory that is kept between calls."""
+        kept = list(self._grads.values())
+        for work in self._workspaces.values():
+            kept += [*work.outputs, *work.inputs, work.logs, *(d for d in work.deltas if d is not None)]
+        return kept
+
     def _forward(self, weights: Weights, images: Tensor) -> "_Workspace":
         """Fill a workspace with every layer's outputs before and behind its activation."""
         work = self._workspace(weights, images)

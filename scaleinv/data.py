@@ -80,9 +80,10 @@ class Dataset:
         """Number of inputs: channels * height * width."""
         return self.train.images.shape[1]
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """Map uint8 pixels to floats in the dtype of ``scale``: ``pixel * scale + shift``."""
-        return images.to(self.scale.dtype).mul_(self.scale).add_(self.shift)
+    def normalise(self, images: Tensor, out: Tensor | None = None) -> Tensor:
+        """Map uint8 pixels to floats in the dtype of ``scale``: ``pixel * scale + shift``; into ``out`` if given."""
+        floats = images.to(self.scale.dtype) if out is None else out.copy_(images)
+        return floats.mul_(self.scale).add_(self.shift)
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> "Dataset":
         """Return the data set on ``device``, normalising to ``dtype``."""
@@ -94,6 +95,32 @@ class Dataset:
             scale=self.scale.to(device, dtype),
             shift=self.shift.to(device, dtype),
         )
+
+
+class Slab:
+    """Normalised images in memory that is used again: fresh memory would cost more than the arithmetic."""
+
+    def __init__(self, data: Dataset) -> None:
+        """Prepare for the images of ``data``; the memory grows to the largest slab asked for."""
+        self._data = data
+        self._pixels = torch.empty(0, data.features, dtype=torch.uint8, device=data.scale.device)
+        self._floats = torch.empty(0, data.features, dtype=data.scale.dtype, device=data.scale.device)
+
+    def gather(self, images: Tensor, index: Tensor) -> Tensor:
+        """Return the normalised images at ``index``, ``(groups, n)``, as ``(groups, n, features)``."""
+        self._grow(index.numel())
+        pixels = torch.index_select(images, 0, index.flatten(), out=self._pixels[: index.numel()])
+        return self.normalise(pixels).view(*index.shape, -1)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return the normalised images, ``(n, features)``."""
+        self._grow(len(images))
+        return self._data.normalise(images, self._floats[: len(images)])
+
+    def _grow(self, n: int) -> None:
+        if n > len(self._floats):
+            self._pixels = self._pixels.new_empty(n, self._data.features)
+            self._floats = self._floats.new_empty(n, self._data.features)
 
 
 def batch_order(seed: int, epoch: int, n: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scaleinv.backprop import Backprop, Score
-from scaleinv.data import Dataset, Split, batch_order
+from scaleinv.data import Dataset, Slab, Split, batch_order
 from scaleinv.graphs import CapturedStep
 from scaleinv.network import Network
 from scaleinv.optim.base import Optimizer
@@ -141,6 +141,7 @@ class Stack:
         self._step_size = -torch.tensor([m.lr for m in members], dtype=torch.float64).to(self.device, dtype)
         self._rule = cell.optimizer.transformation()
         self._backprop = Backprop(network)
+        self._slab = Slab(cell.dataset)
         self.state = self._rule.init(self.weights)
         count = len(members)
         # One row a step, so that a step only writes; sums and divergence are found once an epoch.
@@ -190,7 +191,7 @@ class Stack:
         slab = size * max(1, _slab_bytes(self.device) // (4 * size * data.features * len(self.seeds)))
         for start in range(0, order.shape[1], slab):
             index = order[:, start : start + slab]
-            images = data.normalise(data.train.images[index])
+            images = self._slab.gather(data.train.images, index)
             labels = data.train.labels[index]
             for batch in range(0, index.shape[1], size):
                 self._run(images[:, batch : batch + size], labels[:, batch : batch + size])
@@ -223,7 +224,7 @@ class Stack:
         loss = torch.zeros(len(self.members), dtype=torch.float64, device=self.device)
         correct = torch.zeros(len(self.members), dtype=torch.int64, device=self.device)
         for start in range(0, len(split), slab):
-            images = self.cell.dataset.normalise(split.images[start : start + slab])
+            images = self._slab.normalise(split.images[start : start + slab])
             part = self._backprop.score(self.weights, images[None], split.labels[None, start : start + slab])
             loss += part.loss
             correct += part.correct
