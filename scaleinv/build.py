@@ -37,6 +37,8 @@ def build_cell(config: Config) -> Cell:
         seeds=config.seeds,
         values=config.values,
         batch_size=config.batch_size,
+        start=config.start,
+        probes=config.probes,
     )
 
 

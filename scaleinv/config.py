@@ -24,7 +24,9 @@ from scaleinv.suggestions import conf_folder, did_you_mean
 
 if TYPE_CHECKING:
     from scaleinv.optim.base import Optimizer
+    from scaleinv.probes.base import Probe
     from scaleinv.spaces.base import ParameterSpace
+    from scaleinv.starts.base import Start
     from scaleinv.tasks.base import Task
 
 # Keys that are no part of a run's identity: the first change no result, the second only its round-off.
@@ -32,6 +34,16 @@ WITHOUT_EFFECT = {"name", "results", "rerun", "checkpoint_seconds", "progress", 
 ROUND_OFF = {"device", "threads", "chunk"}
 # Read through network.hidden, which is part of the identity.
 READ_ELSEWHERE = {"dataset.hidden"}
+# Hydra's own, and the budget that experiments read theirs from.
+BESIDE = {"hydra", "study"}
+# Groups whose options are the fields of a class: where the classes are, and what they are.
+CLASSES = {
+    "space": ("scaleinv.spaces", "ParameterSpace"),
+    "optimizer": ("scaleinv.optim", "Optimizer"),
+    "start": ("scaleinv.starts", "Start"),
+    "probe": ("scaleinv.probes", "Probe"),
+    "task": ("scaleinv.tasks", "Task"),
+}
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,8 @@ class Config:
         network: what to train.
         space: in which coordinates; its value is in ``values``.
         optimizer: how.
+        start: from where.
+        probes: what else to measure.
         task: what to do.
         lrs: learning rates of the grid.
         seeds: replicates.
@@ -77,6 +91,8 @@ class Config:
     network: NetworkConfig
     space: "ParameterSpace"
     optimizer: "Optimizer"
+    start: "Start"
+    probes: tuple["Probe", ...]
     task: "Task"
     lrs: tuple[float, ...]
     seeds: tuple[int, ...]
@@ -153,6 +169,7 @@ def parse(composed: DictConfig) -> Config:
         raise ConfigError(f"there is no network {network.name!r}", "network.name", "there is mlp")
     space, values = parse_space(raw["space"], "space")
     optimizer, lrs = parse_optimizer(raw["optimizer"], "optimizer")
+    start_class, start_options = _named(raw["start"], "start", "start")
     task_class, task_options = _named(raw["task"], "task", "task")
     seeds = _seeds(raw["seeds"])
     checked = {
@@ -182,6 +199,8 @@ def parse(composed: DictConfig) -> Config:
         network=network,
         space=space,
         optimizer=optimizer,
+        start=_build(start_class, start_options, "start"),
+        probes=_probes(raw["probes"]),
         task=_build(task_class, task_options, "task"),
         lrs=lrs,
         seeds=seeds,
@@ -224,6 +243,17 @@ def parse_optimizer(node: Any, key: str) -> "tuple[Optimizer, tuple[float, ...]]
     return _build(cls, options, key, also=("lr",)), lrs
 
 
+def _probes(given: Any) -> "tuple[Probe, ...]":
+    """Read a list of probes, each a name or a mapping with ``name`` and options."""
+    if not isinstance(given, list):
+        raise ConfigError(f"probes must be a list, got {given!r}", "probes", "write probes=[roots]")
+    found = []
+    for node in given:
+        cls, options = _named(node if isinstance(node, dict) else {"name": node}, "probe", "probes")
+        found.append(_build(cls, options, "probes"))
+    return tuple(found)
+
+
 def compose(overrides: Sequence[str] = ()) -> Config:
     """Build from a script what the command line builds: ``compose(["dataset=mnist", "optimizer.lr=[0.1,0.01]"])``."""
     from hydra import compose as hydra_compose
@@ -247,16 +277,15 @@ def _plain(composed: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
     assert isinstance(raw, dict)
-    return {str(key): value for key, value in raw.items() if key != "hydra"}
+    return {str(key): value for key, value in raw.items() if key not in BESIDE}
 
 
 def _named(node: Any, group: str, key: str) -> tuple[type, dict[str, Any]]:
     """Find the class that the ``name`` of a node means; return it with the other keys."""
-    package = {"space": "scaleinv.spaces", "optimizer": "scaleinv.optim", "task": "scaleinv.tasks"}[group]
+    package, base = CLASSES[group]
     name = node.get("name") if isinstance(node, dict) else node
     if name not in names(package):
         raise ConfigError(f"there is no {group} {name!r}", f"{key}.name", did_you_mean(str(name), names(package)))
-    base = {"space": "ParameterSpace", "optimizer": "Optimizer", "task": "Task"}[group]
     cls = find(package, name, getattr(import_module(f"{package}.base"), base))
     return cls, {key: value for key, value in node.items() if key != "name"}
 

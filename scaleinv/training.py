@@ -1,7 +1,7 @@
 """A stack of members, trained as one tensor program."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -13,7 +13,10 @@ from scaleinv.data import Dataset, Slab, Split, batch_order
 from scaleinv.graphs import CapturedStep
 from scaleinv.network import Network
 from scaleinv.optim.base import Optimizer
+from scaleinv.probes.base import Probe
 from scaleinv.spaces.base import ParameterSpace
+from scaleinv.starts import DefaultStart
+from scaleinv.starts.base import Start
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Cell:
         seeds: one replicate each.
         values: of the fixed weights; ``(None,)`` if nothing is overwritten.
         batch_size: images a step; the last batch of an epoch has the rest.
+        start: what happens to the drawn weights first.
+        probes: what else is measured.
     """
 
     network: Network
@@ -56,6 +61,8 @@ class Cell:
     seeds: Sequence[int]
     values: Sequence[float | None] = (None,)
     batch_size: int = 64
+    start: Start = field(default_factory=DefaultStart)
+    probes: Sequence[Probe] = ()
 
     @property
     def members(self) -> list[Member]:
@@ -103,6 +110,7 @@ class EpochResult:
         test_loss: likewise on the test images, or None if they are the validation images.
         test_accuracy: likewise.
         first_bad_step: first step (from 1) whose loss was not finite, or 0.
+        probed: what the probes measured, by column.
     """
 
     train_loss: Tensor | None
@@ -112,6 +120,7 @@ class EpochResult:
     test_loss: Tensor | None
     test_accuracy: Tensor | None
     first_bad_step: Tensor
+    probed: dict[str, Tensor]
 
 
 class Stack:
@@ -131,18 +140,20 @@ class Stack:
         self.seeds = list(dict.fromkeys(m.seed for m in members))
         graph = cell.network.graph.to(self.device)
         network = replace(cell.network, graph=graph)
-        drawn = network.init([m.seed for m in members], dtype)
+        seeds = [m.seed for m in members]
+        drawn = {name: w.to(self.device) for name, w in network.init(seeds, dtype).items()}
         space: Any = cell.space
         if members[0].value is not None:
             values = torch.tensor([m.value for m in members], dtype=dtype, device=self.device)
             space = replace(space, value=values)
-        self.chart = space.chart(graph, {name: w.to(self.device) for name, w in drawn.items()})
+        self.chart = space.chart(graph, cell.start.apply(graph, drawn, seeds))
         self.weights = self.chart.start()
         self._step_size = -torch.tensor([m.lr for m in members], dtype=torch.float64).to(self.device, dtype)
         self._rule = cell.optimizer.transformation()
         self._backprop = Backprop(network)
         self._slab = Slab(cell.dataset)
         self.state = self._rule.init(self.weights)
+        self._readings = [probe.attach(self.chart, self.weights) for probe in cell.probes]
         count = len(members)
         # One row a step, so that a step only writes; sums and divergence are found once an epoch.
         self._losses = torch.zeros(cell.steps_per_epoch, count, dtype=dtype, device=self.device)
@@ -155,6 +166,8 @@ class Stack:
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that training changes, by name: what a checkpoint must hold."""
         flat = {f"weights/{n}": w for n, w in self.weights.items()} | flatten(self.state, "state")
+        for i, reading in enumerate(self._readings):
+            flat |= flatten(reading.tensors(), f"probe/{i}")
         return flat | {"steps": self._steps, "first_bad_step": self.first_bad_step}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
@@ -177,6 +190,8 @@ class Stack:
         self._losses.index_copy_(0, self._row, score.loss[None])
         self._corrects.index_copy_(0, self._row, score.correct[None])
         self._row += 1
+        for reading in self._readings:
+            reading.after_step(self.weights)
 
     def train_epoch(self, epoch: int, after_step: Callable[[], object] | None = None) -> Score:
         """Train one epoch and return the scores of its batches, each taken before its step.
@@ -244,7 +259,8 @@ class Stack:
         # The loss before the last step says nothing of the weights after it.
         after = torch.where(val_loss.isfinite() | (first_bad > 0), 0, self._steps.cpu() + 1)
         return EpochResult(
-            train_loss, train_accuracy, val_loss, val_accuracy, test_loss, test_accuracy, first_bad + after
+            *(train_loss, train_accuracy, val_loss, val_accuracy, test_loss, test_accuracy, first_bad + after),
+            {name: column for reading in self._readings for name, column in reading.read().items()},
         )
 
 

@@ -35,6 +35,8 @@ IMAGES = {"mnist": 60_000, "cifar10": 50_000}
 SPACES = {"weight": WeightSpace(), "gspace": GSpace(), "fixed": FixedWeightSpace(), "cycle": CycleSpace()}
 OPTIMIZERS = {"sgd": SGD(), "adam": Adam()}
 BATCH, TEST_IMAGES, STATES = 64, 10_000, {"sgd": 0, "adam": 2}
+# Stacks with more members take long enough that fewer rounds and fewer images to evaluate on time them as well.
+LARGE, FEWER_ROUNDS, SCORED = 64, 3, 2_000
 
 
 @dataclass
@@ -109,14 +111,17 @@ def measure_stacks(name: str, members: int, rounds: int, device: torch.device, f
         stacks = {case: make_stack(network, data, *case, members) for case in group}
         repeats = max(3, min(300, int(0.1 / (6 * m * BATCH * members / 2e11))))
         best: dict[tuple, dict[str, float]] = {case: {} for case in group}
-        for _ in range(rounds):
+        for _ in range(rounds if members <= LARGE else min(rounds, FEWER_ROUNDS)):
             floor.measure(device)
             for case, stack in stacks.items():
                 for part, seconds in time_parts(stack, repeats, device).items():
                     best[case][part] = min(best[case].get(part, float("inf")), seconds)
             # What a network is evaluated on does not depend on the space or the optimizer.
             first = next(iter(stacks.values()))
-            seconds = _mean_seconds(partial(first.score, first.cell.dataset.val), device, 1)
+            scored = first.cell.dataset.val.part(
+                torch.arange(TEST_IMAGES if members <= LARGE else SCORED, device=device)
+            )
+            seconds = _mean_seconds(partial(first.score, scored), device, 1) * TEST_IMAGES / len(scored)
             for parts in best.values():
                 parts["evaluation"] = min(parts.get("evaluation", float("inf")), seconds)
         for case in group:

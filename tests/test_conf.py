@@ -16,7 +16,7 @@ from scaleinv.suggestions import conf_folder
 CONF = conf_folder()
 GROUPS = {
     group: sorted(p.stem for p in (CONF / group).glob("*.yaml"))
-    for group in ("dataset", "network", "space", "optimizer", "task")
+    for group in ("dataset", "network", "space", "optimizer", "start", "task")
 }
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 TINY = ["dataset=digits", "network.hidden=[6,6]", "epochs=1", "seeds=1", "progress=false", "threads=1"]
@@ -37,9 +37,11 @@ def test_every_experiment_runs(name, tmp_path):
     assert (config.folder / "manifest.json").exists()
 
 
-@pytest.mark.parametrize(("package", "base"), [("spaces", "ParameterSpace"), ("optim", "Optimizer"), ("tasks", "Task")])
+@pytest.mark.parametrize(
+    ("package", "base"), [("spaces", "ParameterSpace"), ("optim", "Optimizer"), ("starts", "Start"), ("tasks", "Task")]
+)
 def test_every_implementation_has_a_config_and_the_other_way_round(package, base):
-    group = {"spaces": "space", "optim": "optimizer", "tasks": "task"}[package]
+    group = {"spaces": "space", "optim": "optimizer", "starts": "start", "tasks": "task"}[package]
     assert names(f"scaleinv.{package}") == GROUPS[group]
     for name in GROUPS[group]:
         cls = find(f"scaleinv.{package}", name, getattr(importlib.import_module(f"scaleinv.{package}.base"), base))
@@ -73,6 +75,8 @@ CHANGES = {
     "space.fix": "space.fix=keep",
     "space.normalise": "space.normalise=balanced",
     "optimizer.name": "optimizer=adam",
+    "start.name": "start=rescaled",
+    "probes": "probes=[roots]",
     "optimizer.nesterov": ["optimizer.momentum=0.5", "optimizer.nesterov=true"],
     "task.name": "task=scale_check",
     "dtype": "dtype=float64",

@@ -15,6 +15,7 @@ LAYERS = [
     ["skeleton"],
     ["symmetry"],
     ["spaces", "optim", "backprop"],
+    ["starts", "probes"],
     ["data", "graphs", "environment"],
     ["training", "checks", "reference", "wrappers"],
     ["config", "records"],
@@ -31,7 +32,7 @@ PURE = [
     "skeleton",
     "symmetry",
     "backprop",
-    *(f"{p}.{f.stem}" for p in ("spaces", "optim") for f in (PACKAGE / p).glob("*.py")),
+    *(f"{p}.{f.stem}" for p in ("spaces", "optim", "starts", "probes") for f in (PACKAGE / p).glob("*.py")),
 ]
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from scaleinv.build import build_cell
 from scaleinv.config import Config
 from scaleinv.environment import cache_bytes, describe, free_bytes
+from scaleinv.errors import ConfigError
 from scaleinv.records import RunFolder
 from scaleinv.tasks.base import Task
 from scaleinv.training import Cell, EpochResult, Member, Score, Stack, next_stack
@@ -32,7 +33,12 @@ class Sweep(Task):
 
     def prepare(self, config: Config) -> None:
         """Load the data and check that the space takes the network; see :meth:`Task.prepare`."""
-        build_cell(config)
+        cell = build_cell(config)
+        try:
+            # One member is enough to see whether start, space and probes go together.
+            Stack(cell, cell.members[:1])
+        except ValueError as error:
+            raise ConfigError(str(error), "start, space, probes", "see the README for what goes together") from error
 
     def run(self, config: Config, folder: RunFolder) -> str:
         """Train what is missing; see :meth:`Task.run`."""
@@ -79,7 +85,8 @@ class _Run:
             chunk, why = pick_chunk(self.cell)
         self.folder.metrics.unlink(missing_ok=True)
         self.folder.timing.unlink(missing_ok=True)
-        self.folder.append(self.folder.metrics, [COLUMNS])
+        probed = [column for probe in self.config.probes for column in probe.columns]
+        self.folder.append(self.folder.metrics, [(*COLUMNS, *probed)])
         self.folder.append(self.folder.timing, [TIMING])
         self.folder.update_manifest(chunk=chunk, chunk_reason=why, **describe(self.device))
         return _Progress(min(chunk, self.total))
@@ -180,10 +187,13 @@ class _Run:
             *(result.val_accuracy, result.test_loss, result.test_accuracy),
         )
         listed = [t.tolist() if t is not None else [None] * len(members) for t in numbers]
+        probed = [column.tolist() for column in result.probed.values()]
         labels = tuple(self.config.labels.values())
-        for member, *measured, step in zip(members, *listed, result.first_bad_step.tolist(), strict=True):
+        steps = result.first_bad_step.tolist()
+        for i, (member, *measured, step) in enumerate(zip(members, *listed, steps, strict=True)):
             status = ("diverged", step) if step else ("ok", None)
-            yield (*labels, member.lr, member.seed, member.value, epoch, *measured, *status)
+            found = (column[i] for column in probed)
+            yield (*labels, member.lr, member.seed, member.value, epoch, *measured, *status, *found)
 
     def _checkpoint(self, stack: Stack | None) -> None:
         self.progress.seconds = self._seconds()

@@ -1,0 +1,1 @@
+"""Probes: what else is measured during training."""

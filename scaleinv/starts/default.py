@@ -1,0 +1,18 @@
+"""Start from the weights as they are drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scaleinv.network import Graph, Weights
+from scaleinv.starts.base import Start
+
+
+@dataclass(frozen=True)
+class DefaultStart(Start):
+    """The initialisation alone."""
+
+    def apply(self, graph: Graph, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
+        """Return the weights."""
+        return dict(weights)

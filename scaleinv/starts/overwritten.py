@@ -1,0 +1,34 @@
+"""Overwrite a skeleton first, as G-space does when it is made: its initialisation without its coordinates."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scaleinv.network import Graph, Weights
+from scaleinv.spaces.base import OVERWRITE, start_skeleton
+from scaleinv.starts.base import Start
+
+
+@dataclass(frozen=True)
+class OverwrittenStart(Start):
+    """Set the weights of a skeleton to a number; this changes the function (maths.md, section 6, E1).
+
+    Attributes:
+        skeleton: see :func:`scaleinv.skeleton.choose`.
+        value: the number; not 0.
+        roots: whether to set the first free edge of every skeleton path too, as both public codes of G-SGD do.
+    """
+
+    skeleton: str | Mapping = "default"
+    value: float = 1.0
+    roots: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the value."""
+        if self.value == 0:
+            raise ValueError("value must not be 0")
+
+    def apply(self, graph: Graph, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
+        """Return the weights with the skeleton overwritten."""
+        return start_skeleton(graph, weights, self.skeleton, OVERWRITE, self.value, self.roots)[0]

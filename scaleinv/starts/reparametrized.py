@@ -1,0 +1,25 @@
+"""Rescale until one outgoing weight of every hidden node is +-1: the same function, out of balance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scaleinv.network import Graph, Weights
+from scaleinv.starts.base import Start
+from scaleinv.symmetry import reparametrize
+
+
+@dataclass(frozen=True)
+class ReparametrizedStart(Start):
+    """The source's reparametrisation (thesis, 3.0.4 and 6.3.1); see :func:`scaleinv.symmetry.reparametrize`.
+
+    Attributes:
+        skeleton: see :func:`scaleinv.skeleton.choose`.
+    """
+
+    skeleton: str | Mapping = "hungarian"
+
+    def apply(self, graph: Graph, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
+        """Return the rescaled weights."""
+        return reparametrize(graph, weights, self.skeleton)[0]

@@ -1,0 +1,166 @@
+"""All experiments of a profile as one piece of work: which runs they need, and training those that are missing.
+
+    python -m scaleinv.study --profile cpu [--only fig_4_1 memory] [--plan]
+
+Runs that several experiments share are trained once. What belongs to what is written to
+``results/<profile>/index.json``, which is all that figures and claims need to find their records.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from tqdm import tqdm
+
+from scaleinv.config import Config, parse
+from scaleinv.errors import ScaleinvError, UserError
+from scaleinv.outcomes import register_summary
+from scaleinv.records import RunFolder, write_atomically
+from scaleinv.run import run
+from scaleinv.suggestions import conf_folder, did_you_mean
+
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of an experiment, and the command that makes it alone."""
+
+    experiment: str
+    command: str
+    config: Config
+
+    @property
+    def cost(self) -> float:
+        """Return a number in proportion to the time that it takes: members x epochs x inputs."""
+        config = self.config
+        grid = len(config.lrs) * len(config.seeds) * len(config.values)
+        inputs = {"digits": 64 * 1_500, "cifar10": 3072 * 50_000, "cifar100": 3072 * 50_000}
+        is_sweep = config.resolved["task"]["name"] == "sweep"
+        return grid * config.epochs * inputs.get(config.labels["dataset"], 784 * 60_000) if is_sweep else 0.0
+
+
+def experiments(folder: Path | None = None) -> list[str]:
+    """List the experiments of this profile's kind: those whose records go to the profile's folder."""
+    paths = sorted(((folder or conf_folder()) / "experiment").glob("*.yaml"))
+    return [path.stem for path in paths if "name: ${study.profile}" in path.read_text()]
+
+
+def plan(profile: str, names: Sequence[str], overrides: Sequence[str] = ()) -> list[Job]:
+    """List all runs of some experiments, each experiment's in the order of its sweep.
+
+    Args:
+        profile: a file in ``conf/profile``.
+        names: files in ``conf/experiment``.
+        overrides: further overrides for every run.
+
+    Raises:
+        ConfigError: a configuration is wrong.
+    """
+    register_summary()
+    jobs = []
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        for name in names:
+            base = [f"experiment={name}", f"profile={profile}"]
+            composed = hydra_compose("config", base, return_hydra_config=True)
+            params = composed.hydra.sweeper.params or {}
+            words = [f"{key}={value}" for key, value in params.items()]
+            batches = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)[0]
+            for job in batches:
+                config = parse(hydra_compose("config", [*base, *job, *overrides]))
+                jobs.append(Job(name, f"scaleinv-run {' '.join([*base, *job])} hydra.mode=RUN", config))
+    return jobs
+
+
+def once(jobs: Sequence[Job]) -> list[Job]:
+    """Leave out runs that an earlier experiment has already."""
+    found: dict[str, Job] = {}
+    for job in jobs:
+        found.setdefault(job.config.run_id, job)
+    return list(found.values())
+
+
+def write_index(profile: str, jobs: Sequence[Job], folder: Path) -> None:
+    """Write which runs belong to which experiment, with the command that makes them."""
+    listed: dict[str, dict[str, object]] = {}
+    for job in jobs:
+        command = f"scaleinv-run experiment={job.experiment} profile={profile}"
+        entry = listed.setdefault(job.experiment, {"command": command, "runs": []})
+        runs = entry["runs"]
+        assert isinstance(runs, list)
+        if job.config.run_id not in runs:
+            runs.append(job.config.run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.dumps({"profile": profile, "experiments": listed}, indent=1) + "\n"
+    write_atomically(folder / INDEX, content.encode())
+
+
+def train(jobs: Sequence[Job]) -> list[str]:
+    """Run what is missing, one after the other; say how far it is and how long it may take.
+
+    Returns:
+        Errors, one text a failed run; the others are done.
+    """
+    unique = once(jobs)
+    missing = [job for job in unique if not RunFolder(job.config.folder).is_done]
+    print(f"{len(unique)} runs, {len(unique) - len(missing)} of them done")
+    total, spent, began, errors = sum(job.cost for job in missing) or 1.0, 0.0, time.monotonic(), []
+    for i, job in enumerate(missing, 1):
+        elapsed = time.monotonic() - began
+        left = f", about {elapsed / spent * (total - spent) / 60:.0f} min left" if spent > 0 else ""
+        tqdm.write(f"[{i}/{len(missing)}{left}] {job.experiment}: {job.config.folder}")
+        try:
+            tqdm.write(f"  {run(job.config)}")
+        except ScaleinvError as error:
+            errors.append(f"{error}\n  again: {job.command}")
+            tqdm.write(str(error))
+        spent += job.cost
+    return errors
+
+
+def default_profile() -> str:
+    """Return ``paper`` on a machine with a GPU, else ``cpu``."""
+    import torch
+
+    return "paper" if torch.cuda.is_available() else "cpu"
+
+
+def main() -> None:
+    """Plan, write the index, train what is missing."""
+    parser = argparse.ArgumentParser(prog="python -m scaleinv.study", description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", default="auto", help="smoke, cpu or paper; auto takes paper on a GPU, else cpu")
+    parser.add_argument("--only", nargs="+", metavar="EXPERIMENT", help="some experiments only")
+    parser.add_argument("--plan", action="store_true", help="write the index and list the runs, train nothing")
+    parser.add_argument("overrides", nargs="*", help="overrides for every run, e.g. results=elsewhere")
+    given = parser.parse_args()
+    profile = default_profile() if given.profile == "auto" else given.profile
+    known = experiments()
+    try:
+        for name in given.only or []:
+            if name not in known:
+                raise UserError(f"there is no experiment {name!r}", "--only", did_you_mean(name, known))
+        jobs = plan(profile, known, given.overrides)
+        folder = jobs[0].config.folder.parent
+        write_index(profile, jobs, folder)
+        chosen = [job for job in jobs if job.experiment in (given.only or known)]
+        if given.plan:
+            for job in once(chosen):
+                state = "done" if RunFolder(job.config.folder).is_done else "missing"
+                print(f"{state:<8} {job.experiment:<14} {job.config.run_id}")
+            return
+        errors = train(chosen)
+    except UserError as error:
+        sys.exit(str(error))
+    sys.exit(f"{len(errors)} runs failed" if errors else 0)
+
+
+if __name__ == "__main__":
+    main()
