@@ -25,27 +25,27 @@ class SkeletonMap(Task):
     layer, w_h. ``free``: any other, w_i.
 
     Attributes:
-        widths: label -> numbers of nodes, inputs first.
+        widths: numbers of nodes, one list a network, inputs first.
     """
 
-    widths: dict[str, list[int]]
+    widths: list[list[int]]
 
     def __post_init__(self) -> None:
         """Check the widths."""
-        for label, sizes in self.widths.items():
+        for sizes in self.widths:
             if len(sizes) < 3 or min(sizes) < 1:
-                raise ValueError(f"the network {label!r} needs a hidden layer, and a node in every layer; got {sizes}")
+                raise ValueError(f"a network needs a hidden layer, and a node in every layer; got {sizes}")
 
     def run(self, config: Config, folder: RunFolder) -> str:
         """Read the charts; see :meth:`Task.run`."""
         rows: list[tuple[Any, ...]] = [COLUMNS]
-        for label, sizes in self.widths.items():
+        for sizes in self.widths:
+            label = "-".join(map(str, sizes))
             network = mlp(sizes)
             chart = config.space.chart(network.graph, network.init([config.seeds[0]]))
             if not isinstance(chart, PinnedChart):
-                raise ConfigError(
-                    "this space has no skeleton", f"space={config.labels['space']}", "take gspace or fixed"
-                )
+                space = config.labels["space"]
+                raise ConfigError("this space has no skeleton", f"space={space}", "take gspace or fixed")
             for layer, kinds in enumerate(_kinds(network, chart), 1):
                 for head, row in enumerate(kinds):
                     rows += [(config.labels["space"], label, layer, head, tail, kind) for tail, kind in enumerate(row)]

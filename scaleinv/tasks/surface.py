@@ -18,17 +18,17 @@ class Surface(Task):
 
     Attributes:
         inputs: n; the weights are called w1 to wn, and the outgoing one w(n+1).
-        panels: label -> weight -> a number, or ``[low, high, points]``.
+        panels: each a ``label``, and for every weight a number or ``[low, high, points]``.
     """
 
     inputs: int
-    panels: dict[str, Any]
+    panels: list[dict[str, Any]]
 
     def __post_init__(self) -> None:
         """Check that every panel has every weight."""
-        for label, weights in self.panels.items():
-            if not isinstance(weights, dict) or sorted(weights) != self.names:
-                raise ValueError(f"the panel {label!r} must give {', '.join(self.names)}")
+        for panel in self.panels:
+            if sorted(panel) != ["label", *self.names]:
+                raise ValueError(f"a panel must give label, {', '.join(self.names)}; got {', '.join(sorted(panel))}")
 
     @property
     def names(self) -> list[str]:
@@ -39,11 +39,10 @@ class Surface(Task):
         """Evaluate all panels; see :meth:`Task.run`."""
         network = mlp((self.inputs, 1, 1), negative_slope=config.network.negative_slope)
         first, second = network.layers[0].weight, network.layers[1].weight
-        rows: list[tuple[Any, ...]] = [
-            ("panel", "slope", *self.names, "output", "loss", *(f"g{n}" for n in self.names))
-        ]
-        for label, weights in self.panels.items():
-            axes = [_axis(weights[name]) for name in self.names]
+        gradients = [f"g{name}" for name in self.names]
+        rows: list[tuple[Any, ...]] = [("panel", "slope", *self.names, "output", "loss", *gradients)]
+        for panel in self.panels:
+            axes = [_axis(panel[name]) for name in self.names]
             points = torch.cartesian_prod(*axes).double().requires_grad_()
             with torch.enable_grad():
                 named = {first: points[:, None, : self.inputs], second: points[:, None, self.inputs :]}
@@ -52,7 +51,7 @@ class Surface(Task):
                 (gradient,) = torch.autograd.grad(loss.sum(), points)
             found = (points.detach(), output.detach()[:, None], loss.detach()[:, None], gradient)
             slope = config.network.negative_slope
-            rows += [(label, slope, *row) for row in torch.cat(found, 1).tolist()]
+            rows += [(panel["label"], slope, *row) for row in torch.cat(found, 1).tolist()]
         folder.metrics.unlink(missing_ok=True)
         folder.append(folder.metrics, rows)
         folder.finish((), **describe(torch.device("cpu")))
