@@ -1,12 +1,14 @@
 """From rows per epoch to one number per member, the same way in every figure and claim. No torch."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 MEMBER = ["dataset", "network", "space", "optimizer", "lr", "seed", "value"]
 
 
-def best_epochs(records: pd.DataFrame, measure: str = "val_loss", extra: tuple[str, ...] = ()) -> pd.DataFrame:
+def best_epochs(records: pd.DataFrame, measure: str = "val_loss", extra: Sequence[str] = ()) -> pd.DataFrame:
     """Take every member's best epoch, the source's protocol; a diverged member counts as infinite.
 
     Args:
@@ -17,9 +19,54 @@ def best_epochs(records: pd.DataFrame, measure: str = "val_loss", extra: tuple[s
     Returns:
         One row per member: its columns, ``epoch`` (the best one), and ``measure``.
     """
-    keys = [*MEMBER, *extra]
+    keys = [*MEMBER, *(name for name in extra if name not in MEMBER)]
     trained = records[records["epoch"] > 0].copy()
     last = trained.groupby(keys, dropna=False)["status"].transform("last")
     trained.loc[(last == "diverged") | trained[measure].isna(), measure] = np.inf
     rows = trained.groupby(keys, dropna=False)[measure].idxmin()
     return trained.loc[rows, [*keys, "epoch", measure]].reset_index(drop=True)
+
+
+def best_lr(best: pd.DataFrame, by: Sequence[str], measure: str = "val_loss") -> pd.DataFrame:
+    """Find each group's learning rate with the lowest median over its seeds.
+
+    Args:
+        best: from :func:`best_epochs`.
+        by: columns that make a group, e.g. data set and method.
+        measure: the column to minimise.
+
+    Returns:
+        One row per group: ``by``, ``lr``, the median ``measure``, and ``at_edge``, whether that learning rate is the
+        lowest or highest of the grid.
+    """
+    medians = best.groupby([*by, "lr"])[measure].median().reset_index()
+    chosen = medians.loc[medians.groupby(list(by))[measure].idxmin()].reset_index(drop=True)
+    ends = medians.groupby(list(by))["lr"].agg(["min", "max"]).reset_index()
+    merged = chosen.merge(ends, on=list(by))
+    merged["at_edge"] = (merged["lr"] == merged["min"]) | (merged["lr"] == merged["max"])
+    return merged.drop(columns=["min", "max"])
+
+
+def good_range(best: pd.DataFrame, by: Sequence[str], measure: str = "val_loss", within: float = 0.1) -> pd.Series:
+    """Measure how wide the range of good learning rates is, in decades.
+
+    A learning rate is good if the loss there is at most ``1 + within`` times the group's own best. On a grid that is
+    not even in log lr, each learning rate stands for the interval half way to its neighbours, in log10; the ends of
+    the grid for twice their half interval.
+
+    Returns:
+        Decades, indexed by ``by``.
+    """
+
+    def decades(group: pd.DataFrame) -> float:
+        curve = group.groupby("lr")[measure].median().sort_index()
+        logs = np.log10(curve.index.to_numpy(dtype=float))
+        if len(logs) < 2:
+            return 0.0
+        middle = (logs[1:] + logs[:-1]) / 2
+        low = np.concatenate([[2 * logs[0] - middle[0]], middle])
+        high = np.concatenate([middle, [2 * logs[-1] - middle[-1]]])
+        is_good = curve.to_numpy() <= (1 + within) * curve.min()
+        return float((high - low)[is_good].sum())
+
+    return best.groupby(list(by))[[*{"lr", measure}]].apply(decades)

@@ -1,0 +1,17 @@
+"""The same methods at a high and at a low learning rate (thesis, figure 4.3)."""
+
+import pandas as pd
+
+from scaleinv.figures.curves import datasets_of, epoch_figure, nearest_lrs
+from scaleinv.figures.style import Drawing, styled
+
+EXPERIMENT = "fig_4_1"
+
+
+@styled
+def draw(records: pd.DataFrame) -> Drawing:
+    """Draw the records of the experiment."""
+    first = records[records["dataset"] == datasets_of(records)[0]]
+    return epoch_figure(
+        first, "Validation loss at a high and at a low learning rate.", nearest_lrs(first, (0.05, 0.0005))
+    )

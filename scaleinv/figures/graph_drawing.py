@@ -1,0 +1,41 @@
+"""Networks drawn as nodes and edges. Helper of figures."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+
+def draw_network(ax: Axes, weights: pd.DataFrame, colors: Mapping[str, str], quiet: str) -> None:
+    """Draw every weight of a network as a line from its tail to its head.
+
+    Args:
+        ax: where.
+        weights: one row a weight, with ``layer``, ``head``, ``tail`` and ``kind``.
+        colors: of the kinds.
+        quiet: kind that is drawn thin and behind the others.
+    """
+    layers = int(weights["layer"].max())
+    sizes = [int(weights.loc[weights["layer"] == 1, "tail"].max()) + 1]
+    sizes += [int(weights.loc[weights["layer"] == layer, "head"].max()) + 1 for layer in range(1, layers + 1)]
+    tallest = max(sizes)
+
+    def height(layer: int, node: int) -> float:
+        return (tallest - sizes[layer]) / 2 + node
+
+    for row in weights.itertuples():
+        is_quiet = row.kind == quiet
+        ax.plot(
+            [row.layer - 1, row.layer],
+            [height(row.layer - 1, row.tail), height(row.layer, row.head)],
+            color=colors[row.kind],
+            linewidth=0.5 if is_quiet else 1.6,
+            zorder=1 if is_quiet else 2,
+        )
+    for layer, size in enumerate(sizes):
+        ax.plot(
+            [layer] * size, [height(layer, node) for node in range(size)], linestyle="", marker="o",
+            color="black", markerfacecolor="white", markersize=7, zorder=3,
+        )  # fmt: skip
+    ax.invert_yaxis()
+    ax.set_axis_off()
