@@ -10,8 +10,12 @@ from scaleinv.errors import RunFailedError, UserError
 from scaleinv.records import RunFolder
 
 
-def run(config: Config) -> str:
+def run(config: Config, command: str | None = None) -> str:
     """Run a configuration, or skip it if it is done.
+
+    Args:
+        config: checked.
+        command: to keep beside the records; None takes this process's own.
 
     Returns:
         One line that says what came out.
@@ -28,7 +32,7 @@ def run(config: Config) -> str:
     with folder.locked():
         if config.rerun:
             folder.clear()
-        folder.write_config(config.resolved, shlex.join(sys.argv))
+        folder.write_config(config.resolved, command or shlex.join(["scaleinv-run", *sys.argv[1:]]))
         folder.update_manifest(status="running")
         try:
             return config.task.run(config, folder)

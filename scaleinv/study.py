@@ -8,6 +8,7 @@ Runs that several experiments share are trained once. What belongs to what is wr
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -75,8 +76,9 @@ def plan(profile: str, names: Sequence[str], overrides: Sequence[str] = ()) -> l
             words = [f"{key}={value}" for key, value in params.items()]
             batches = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)[0]
             for job in batches:
-                config = parse(hydra_compose("config", [*base, *job, *overrides]))
-                jobs.append(Job(name, f"scaleinv-run {' '.join([*base, *job])} hydra.mode=RUN", config))
+                words = [*base, *job, *overrides]
+                command = shlex.join(["scaleinv-run", *words, "hydra.mode=RUN"])
+                jobs.append(Job(name, command, parse(hydra_compose("config", words))))
     return jobs
 
 
@@ -118,7 +120,7 @@ def train(jobs: Sequence[Job]) -> list[str]:
         left = f", about {elapsed / spent * (total - spent) / 60:.0f} min left" if spent > 0 else ""
         tqdm.write(f"[{i}/{len(missing)}{left}] {job.experiment}: {job.config.folder}")
         try:
-            tqdm.write(f"  {run(job.config)}")
+            tqdm.write(f"  {run(job.config, job.command)}")
         except ScaleinvError as error:
             errors.append(f"{error}\n  again: {job.command}")
             tqdm.write(str(error))

@@ -79,7 +79,7 @@ def epoch_curves(ax: Axes, records: pd.DataFrame, measure: str = "val_loss", lr:
     lows = best_lr(best_epochs(records, "val_loss", ["method"]), ["method"]).set_index("method")
     tables = []
     for method in in_order(list(records["method"])):
-        chosen = lows.loc[method, "lr"] if lr is None else lr
+        chosen = float(lows["lr"].to_dict()[method]) if lr is None else lr
         part = records[(records["method"] == method) & (records["lr"] == chosen)].copy()
         part.loc[part["status"] == "diverged", measure] = np.inf
         how = method_series(method)

@@ -28,5 +28,8 @@ def draw(records: pd.DataFrame) -> Drawing:
     told = dict(KINDS.values())
     handles = [Line2D([], [], color=color, linewidth=1.6, label=label) for color, label in told.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    caption = "The four kinds of weights of G-space with the default skeleton, read off the chart; inputs on the left. Unequal widths: a root (green) stands wherever no fixed weight leads into a node."
+    caption = (
+        "The four kinds of weights of G-space with the default skeleton, read off the chart; inputs on the left."
+        " Unequal widths: a free skeleton weight stands wherever the way back to the inputs has no fixed one."
+    )
     return Drawing(figure, records, caption)

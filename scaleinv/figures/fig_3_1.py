@@ -28,5 +28,8 @@ def draw(records: pd.DataFrame) -> Drawing:
     told = dict(KINDS.values())
     handles = [Line2D([], [], color=color, linewidth=1.6, label=label) for color, label in told.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    caption = "Fixed weights of fixed-weight space, read off the chart; inputs on the left. Every hidden node has one outgoing fixed weight; the first layer has none."
+    caption = (
+        "Fixed weights of fixed-weight space, read off the chart; inputs on the left. Every hidden node has one"
+        " outgoing fixed weight; the first layer has none."
+    )
     return Drawing(figure, records, caption)

@@ -52,6 +52,7 @@ def draw(records: pd.DataFrame) -> Drawing:
     ax.set_title(f"{DATASETS.get(name, name)}: chosen on held-out training images (filled), on the test set (hollow)")
     caption = (
         "Test loss when learning rate and epoch are chosen on held-out training images (filled), and when both are"
-        f" chosen on the test images themselves, as in the study (hollow); a line joins a seed's two. {describe_n(records)}."
+        f" chosen on the test images themselves, as in the study (hollow); a line joins a seed's two."
+        f" {describe_n(records)}."
     )
     return Drawing(figure, table, caption)

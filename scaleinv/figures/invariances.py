@@ -8,7 +8,7 @@ EXPERIMENT = "invariances"
 
 
 def counts(records: pd.DataFrame) -> pd.DataFrame:
-    """Return, for every network, hidden nodes, ``m - rank`` of its paths, and the least ``m - rank`` of its Jacobians."""
+    """Return each network's hidden nodes, ``m - rank`` of its paths, and the least ``m - rank`` of its Jacobians."""
     grouped = records.groupby(["network", "bias"], sort=False)
     table = grouped.agg(
         parameters=("parameters", "first"), hidden=("hidden", "first"), path_rank=("path_rank", "first"),

@@ -1,5 +1,7 @@
 """Invariance or initialisation? Two starts, five spaces, two optimizers (maths.md, section 6, E1)."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -42,7 +44,7 @@ def draw(records: pd.DataFrame) -> Drawing:
             for shift, start in ((-0.15, "default"), (0.15, "overwritten")):
                 values = np.minimum(part[start], top)
                 face = "white" if start == "default" else color
-                style = {"color": color, "marker": marker, "markerfacecolor": face, "markersize": 3.5}
+                style: dict[str, Any] = {"color": color, "marker": marker, "markerfacecolor": face, "markersize": 3.5}
                 ax.plot(np.full(len(values), i + shift), values, linestyle="", **style)
         ax.set_xticks(range(len(spaces)), spaces, rotation=20, ha="right")
         ax.set_yscale("log")
