@@ -27,10 +27,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST_VERSION = 1
+# Which runs belong to which experiment of a study.
+INDEX = "index.json"
 
 
 class BusyError(UserError):
     """Another process is writing the same run."""
+
+
+class MissingError(UserError):
+    """Records that are needed have not been made; how to make them is in ``how``."""
 
 
 class DamagedError(UserError):
@@ -249,14 +255,60 @@ def load_records(*paths: str | Path, keys: Sequence[str] = (), only_done: bool =
         One row per member and epoch, with the columns of ``metrics.csv`` and ``experiment``, ``run`` and ``keys``
         before them; sorted by path. Empty if there are no records.
     """
+    return _read([folder for folder in find_runs(*paths) if not only_done or RunFolder(folder).is_done], keys)
+
+
+def load_experiment(folder: str | Path, name: str, keys: Sequence[str] = ()) -> "pd.DataFrame":
+    """Read the records of one experiment of a study into one table.
+
+    Args:
+        folder: with an ``index.json`` (``results/cpu``, say; ``python -m scaleinv.study`` writes it).
+        name: of the experiment.
+        keys: see :func:`load_records`.
+
+    Returns:
+        What :func:`load_records` returns.
+
+    Raises:
+        MissingError: the experiment is not in the index, or runs of it are not done; it says what makes them.
+    """
+    runs = experiment_runs(folder, name)
+    missing = [run for run in runs if not RunFolder(run).is_done]
+    if missing:
+        command = read_index(folder)["experiments"][name]["command"]
+        raise MissingError(f"{name}: {len(missing)} of {len(runs)} runs are not done", missing[0], command)
+    return _read(runs, keys)
+
+
+def read_index(folder: str | Path) -> dict[str, Any]:
+    """Return which runs belong to which experiment, and the commands that make them.
+
+    Raises:
+        MissingError: the folder has no index.
+    """
+    path = Path(folder) / INDEX
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise MissingError("there is no index of a study", path, "python -m scaleinv.study --plan") from error
+
+
+def experiment_runs(folder: str | Path, name: str) -> list[Path]:
+    """Return the run folders of an experiment; raises as :func:`load_experiment` does."""
+    listed = read_index(folder)["experiments"]
+    if name not in listed:
+        raise MissingError(
+            f"the study has no experiment {name!r}", Path(folder) / INDEX, f"there are {', '.join(listed)}"
+        )
+    return [Path(folder) / run for run in listed[name]["runs"]]
+
+
+def _read(folders: Iterable[Path], keys: Sequence[str]) -> "pd.DataFrame":
     import pandas as pd  # takes a second to import, which a run need not spend
 
     frames = []
-    for folder in find_runs(*paths):
-        run = RunFolder(folder)
-        if only_done and not run.is_done:
-            continue
-        frame = pd.read_csv(run.metrics)
+    for folder in folders:
+        frame = pd.read_csv(metrics_file(folder))
         resolved = OmegaConf.load(folder / "config.yaml") if keys else OmegaConf.create()
         added = {key: OmegaConf.select(resolved, key) for key in keys}
         labels = {"experiment": folder.parent.name, "run": folder.name, **added}
@@ -264,6 +316,12 @@ def load_records(*paths: str | Path, keys: Sequence[str] = (), only_done: bool =
             frame.insert(position, name, [value] * len(frame))
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def metrics_file(folder: Path) -> Path:
+    """Return the metrics of a run, which a release keeps compressed."""
+    plain = RunFolder(folder).metrics
+    return plain if plain.exists() else plain.with_name(plain.name + ".gz")
 
 
 def find_runs(*paths: str | Path) -> list[Path]:

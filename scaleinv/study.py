@@ -24,11 +24,9 @@ from tqdm import tqdm
 from scaleinv.config import Config, parse
 from scaleinv.errors import ScaleinvError, UserError
 from scaleinv.outcomes import register_summary
-from scaleinv.records import RunFolder, write_atomically
+from scaleinv.records import INDEX, RunFolder, write_atomically
 from scaleinv.run import run
 from scaleinv.suggestions import conf_folder, did_you_mean
-
-INDEX = "index.json"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,10 @@ from scaleinv.figures.best import best_epochs
 from scaleinv.figures.style import PAGE, Drawing, log_lr_axis, panels, plot_seeds, series, styled
 
 
+# Draws whatever runs it is given.
+EXPERIMENT = None
+
+
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
     """Draw the best validation loss of each method at each learning rate."""

@@ -5,6 +5,10 @@ import pandas as pd
 from scaleinv.figures.style import BLACK, ORANGE, PAGE, Drawing, panels, styled
 
 
+# Draws whatever runs it is given.
+EXPERIMENT = None
+
+
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
     """Draw the loss from W and from a rescaled W: a column per space, a row per optimizer and mode."""
