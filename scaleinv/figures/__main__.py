@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 from scaleinv.errors import UserError
-from scaleinv.figures.methods import KEYS
 from scaleinv.figures.style import save
+from scaleinv.methods import KEYS
 from scaleinv.records import MissingError, experiment_runs, find_runs, load_experiment, load_records, metrics_file
 from scaleinv.registry import names
 from scaleinv.suggestions import did_you_mean

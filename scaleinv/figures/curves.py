@@ -8,9 +8,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaleinv.figures.best import best_epochs, best_lr
-from scaleinv.figures.methods import in_order, method_series, with_methods
+from scaleinv.best import best_epochs, best_lr
+from scaleinv.figures.methods import in_order, method_series
 from scaleinv.figures.style import PAGE, Drawing, log_lr_axis, panels, plot_seeds
+from scaleinv.methods import with_methods
 
 DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
 BAND = (
@@ -28,7 +29,7 @@ def datasets_of(records: pd.DataFrame) -> list[str]:
 def describe_n(records: pd.DataFrame) -> str:
     """Say how many seeds and epochs the records have."""
     epochs = records.groupby("dataset")["epoch"].max()
-    told = ", ".join(f"{count} on {DATASETS.get(name, name)}" for name, count in epochs.items())
+    told = ", ".join(f"{count} on {DATASETS.get(str(name), name)}" for name, count in epochs.items())
     return f"n = {records['seed'].nunique()} seeds; epochs: {told}"
 
 

@@ -23,7 +23,7 @@ def draw(records: pd.DataFrame) -> Drawing:
     figure, axes = panels(len(names), width=PAGE + 0.5, height=2.6)
     colors = {kind: color for kind, (color, _) in KINDS.items()}
     for ax, name in zip(axes, names, strict=True):
-        draw_network(ax, records[records["network"] == name], colors, "free")
+        draw_network(ax, records[records["network"] == name], colors, ("first", "free"))
         ax.set_title(name)
     told = dict(KINDS.values())
     handles = [Line2D([], [], color=color, linewidth=1.6, label=label) for color, label in told.items()]

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from scaleinv.figures.curves import BAND, STAR, describe_n, epoch_curves, legend_below, lr_curves
-from scaleinv.figures.methods import with_methods
 from scaleinv.figures.style import PAGE, Drawing, panels, styled
+from scaleinv.methods import with_methods
 
 EXPERIMENT = "fig_4_6"
 

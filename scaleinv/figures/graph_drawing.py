@@ -1,19 +1,19 @@
 """Networks drawn as nodes and edges. Helper of figures."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 
-def draw_network(ax: Axes, weights: pd.DataFrame, colors: Mapping[str, str], quiet: str) -> None:
+def draw_network(ax: Axes, weights: pd.DataFrame, colors: Mapping[str, str], quiet: Collection[str]) -> None:
     """Draw every weight of a network as a line from its tail to its head.
 
     Args:
         ax: where.
         weights: one row a weight, with ``layer``, ``head``, ``tail`` and ``kind``.
         colors: of the kinds.
-        quiet: kind that is drawn thin and behind the others.
+        quiet: kinds that are drawn thin and behind the others.
     """
     layers = int(weights["layer"].max())
     sizes = [int(weights.loc[weights["layer"] == 1, "tail"].max()) + 1]
@@ -23,12 +23,12 @@ def draw_network(ax: Axes, weights: pd.DataFrame, colors: Mapping[str, str], qui
     def height(layer: int, node: int) -> float:
         return (tallest - sizes[layer]) / 2 + node
 
-    for row in weights.itertuples():
-        is_quiet = row.kind == quiet
+    for layer, head, tail, kind in weights[["layer", "head", "tail", "kind"]].to_numpy().tolist():
+        is_quiet = kind in quiet
         ax.plot(
-            [row.layer - 1, row.layer],
-            [height(row.layer - 1, row.tail), height(row.layer, row.head)],
-            color=colors[row.kind],
+            [layer - 1, layer],
+            [height(layer - 1, tail), height(layer, head)],
+            color=colors[kind],
             linewidth=0.5 if is_quiet else 1.6,
             zorder=1 if is_quiet else 2,
         )

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from scaleinv.figures.best import best_epochs, best_lr
+from scaleinv.best import best_epochs, best_lr
 from scaleinv.figures.curves import DATASETS, describe_n
-from scaleinv.figures.methods import in_order, method_series, with_methods
+from scaleinv.figures.methods import in_order, method_series
 from scaleinv.figures.style import PAGE, Drawing, panels, styled
+from scaleinv.methods import with_methods
 
 EXPERIMENT = "heldout"
 

@@ -1,6 +1,7 @@
 """How many scale invariances networks have, counted by rank (thesis, 6.1.1, says fewer than hidden nodes)."""
 
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from scaleinv.figures.style import BLUE, ORANGE, Drawing, panels, styled
 
@@ -36,6 +37,8 @@ def draw(records: pd.DataFrame) -> Drawing:
         )  # fmt: skip
     ax.set_xlabel("hidden nodes")
     ax.set_ylabel("scale invariances")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend()
     caption = (
         f"Scale invariances of {len(table)} networks (with and without biases) against their hidden nodes; the Jacobian"

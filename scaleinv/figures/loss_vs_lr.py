@@ -2,9 +2,8 @@
 
 import pandas as pd
 
-from scaleinv.figures.best import best_epochs
+from scaleinv.best import best_epochs
 from scaleinv.figures.style import PAGE, Drawing, log_lr_axis, panels, plot_seeds, series, styled
-
 
 # Draws whatever runs it is given.
 EXPERIMENT = None

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from scaleinv.figures.curves import BAND, DATASETS, STAR, datasets_of, describe_n, legend_below, lr_curves
-from scaleinv.figures.methods import with_methods
 from scaleinv.figures.style import PAGE, Drawing, panels, styled
+from scaleinv.methods import with_methods
 
 EXPERIMENT = "memory"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from scaleinv.figures.best import best_epochs
+from scaleinv.best import best_epochs
 from scaleinv.figures.curves import DATASETS, describe_n, legend_below
 from scaleinv.figures.style import BLUE, GREEN, ORANGE, PAGE, Drawing, Series, log_lr_axis, panels, plot_seeds, styled
 

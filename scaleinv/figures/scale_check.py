@@ -4,7 +4,6 @@ import pandas as pd
 
 from scaleinv.figures.style import BLACK, ORANGE, PAGE, Drawing, panels, styled
 
-
 # Draws whatever runs it is given.
 EXPERIMENT = None
 

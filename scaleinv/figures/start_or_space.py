@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scaleinv.figures.best import best_epochs, best_lr
+from scaleinv.best import best_epochs, best_lr
 from scaleinv.figures.curves import DATASETS, describe_n
-from scaleinv.figures.methods import SPACES, with_methods
+from scaleinv.figures.methods import SPACES
 from scaleinv.figures.style import PAGE, Drawing, panels, styled
+from scaleinv.methods import with_methods
 
 EXPERIMENT = "start_or_space"
 STARTS = {"default": "default initialisation", "overwritten": "skeleton overwritten with 1"}

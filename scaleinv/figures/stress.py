@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from scaleinv.figures.best import best_epochs, best_lr, good_range
+from scaleinv.best import best_epochs, best_lr, good_range
 from scaleinv.figures.curves import DATASETS, describe_n, legend_below
-from scaleinv.figures.methods import in_order, method_series, with_methods
+from scaleinv.figures.methods import in_order, method_series
 from scaleinv.figures.style import PAGE, Drawing, panels, styled
+from scaleinv.methods import with_methods
 
 EXPERIMENT = "stress"
 

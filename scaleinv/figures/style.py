@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from scaleinv.methods import OPTIMIZER_NAMES
+
 COLUMN, PAGE = 3.25, 5.5  # widths in inches
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
@@ -28,7 +30,6 @@ SPACE_STYLES = {
 }
 SPACE_NAMES = {"weight": "weight space", "gspace": "G-space", "fixed": "fixed-weight space", "cycle": "cycle space"}
 OPTIMIZER_LINES = {"sgd": "-", "adam": "--", "adamw": "-.", "rmsprop": ":"}
-OPTIMIZER_NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
 
 _RC: Any = {
     "font.size": 8,

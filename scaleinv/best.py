@@ -60,13 +60,26 @@ def good_range(best: pd.DataFrame, by: Sequence[str], measure: str = "val_loss",
 
     def decades(group: pd.DataFrame) -> float:
         curve = group.groupby("lr")[measure].median().sort_index()
-        logs = np.log10(curve.index.to_numpy(dtype=float))
-        if len(logs) < 2:
-            return 0.0
-        middle = (logs[1:] + logs[:-1]) / 2
-        low = np.concatenate([[2 * logs[0] - middle[0]], middle])
-        high = np.concatenate([middle, [2 * logs[-1] - middle[-1]]])
-        is_good = curve.to_numpy() <= (1 + within) * curve.min()
-        return float((high - low)[is_good].sum())
+        return decades_of_good(curve.index.to_numpy(dtype=float), curve.to_numpy(), within)
 
     return best.groupby(list(by))[[*{"lr", measure}]].apply(decades)
+
+
+def decades_of_good(lrs: np.ndarray, losses: np.ndarray, within: float = 0.1) -> float:
+    """Measure the range of good learning rates as :func:`good_range` defines it.
+
+    Args:
+        lrs: ascending.
+        losses: one a learning rate.
+        within: how much worse than the best is still good.
+
+    Returns:
+        Decades.
+    """
+    if len(lrs) < 2 or not np.isfinite(losses.min()):
+        return 0.0
+    logs = np.log10(lrs)
+    middle = (logs[1:] + logs[:-1]) / 2
+    low = np.concatenate([[2 * logs[0] - middle[0]], middle])
+    high = np.concatenate([middle, [2 * logs[-1] - middle[-1]]])
+    return float((high - low)[losses <= (1 + within) * losses.min()].sum())
