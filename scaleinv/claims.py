@@ -26,6 +26,8 @@ CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
 RESAMPLES, LEVEL = 4000, 0.95
 # Losses within this factor of each other are called equal.
 EQUAL = 1.05
+# With fewer seeds an interval says little: that all of four agree happens by chance once in eight.
+FEWEST_SEEDS = 5
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,8 @@ class Study:
             keep &= records[column.replace("__", ".")] == value
         best = best_epochs(records[keep], measure)
         if best.empty:
-            raise UserError(
-                f"{experiment} has no records of {method} on {dataset or 'its data set'}", str(self._folder)
-            )
+            what = f"{experiment} has no records of {method}" + (f" on {dataset}" if dataset else "")
+            raise UserError(what, str(self._folder))
         return best.pivot(index="seed", columns="lr", values=measure)
 
 
@@ -187,21 +188,23 @@ def range_difference(first: pd.DataFrame, second: pd.DataFrame) -> Effect:
     return bootstrap(lambda seeds: width(first, seeds) - width(second, seeds), len(first))
 
 
+def is_within(effect: Effect, low: float, high: float) -> str:
+    """Judge the claim that a number lies in a range: all of its interval must lie inside, or outside."""
+    if effect.n < FEWEST_SEEDS:
+        return UNDECIDED
+    if low <= effect.low and effect.high <= high:
+        return CONFIRMED
+    return REFUTED if effect.high < low or effect.low > high else UNDECIDED
+
+
 def is_below(effect: Effect, bound: float) -> str:
     """Judge the claim that a number is below a bound."""
-    return CONFIRMED if effect.high < bound else REFUTED if effect.low > bound else UNDECIDED
+    return is_within(effect, -np.inf, np.nextafter(bound, -np.inf))
 
 
 def is_above(effect: Effect, bound: float) -> str:
     """Judge the claim that a number is above a bound."""
-    return CONFIRMED if effect.low > bound else REFUTED if effect.high < bound else UNDECIDED
-
-
-def is_within(effect: Effect, low: float, high: float) -> str:
-    """Judge the claim that a number lies in a range."""
-    if low <= effect.low and effect.high <= high:
-        return CONFIRMED
-    return REFUTED if effect.high < low or effect.low > high else UNDECIDED
+    return is_within(effect, np.nextafter(bound, np.inf), np.inf)
 
 
 SGD, ADAM = "SGD / weight", "Adam / weight"
@@ -370,8 +373,6 @@ def reparametrized_networks_train_worse(study: Study) -> Iterator[Finding]:
 
 def _value_cube(study: Study, dataset: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return log losses after the last epoch, (seeds, values, lrs), with the values and learning rates."""
-    records = study.records("fig_4_7")
-    records = records[(records["dataset"] == dataset) & (records["epoch"] == records["epoch"].max())]
     own = study.records("fig_4_7")
     own = own[own["dataset"] == dataset]
     last = own[own["epoch"] == own["epoch"].max()].copy()

@@ -159,6 +159,9 @@ def main() -> None:
         errors = train(chosen)
     except UserError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
     sys.exit(f"{len(errors)} runs failed" if errors else 0)
 
 
