@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+PROFILE ?= auto
+RELEASE = $(patsubst %/index.json,%,$(firstword $(wildcard results/release/*/index.json)))
 # Bytecode is compiled at install time: torch alone takes seconds to compile at its first import.
 INSTALL := $(RUN)/uv pip install --quiet --python $(RUN)/python --compile-bytecode
 
-.PHONY: install demo test bench bench-quick lint type format lock clean
+.PHONY: install demo test figures claims reproduce-figures bench bench-quick lint type format lock clean
 
 install: $(VENV)/.installed
 
@@ -24,6 +26,17 @@ demo: install
 
 test: install
 	$(RUN)/python -m pytest
+
+# Draw and judge what results/release holds, in seconds; the figures come out bit for bit as they are committed.
+figures: install
+	$(RUN)/python -m scaleinv.figures all $(RELEASE) --out results/release/figures
+
+claims: install
+	$(RUN)/python -m scaleinv.claims $(RELEASE) --out results/release/claims
+
+# Train what is missing of a profile (smoke, cpu, paper; auto: paper with CUDA, else cpu), draw, judge, compare.
+reproduce-figures: install
+	$(RUN)/python -m scaleinv.study --profile $(PROFILE)
 
 bench: install
 	$(RUN)/python scripts/bench.py

@@ -538,6 +538,16 @@ def as_markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def print_table(table: pd.DataFrame) -> None:
+    """Print the findings, a block a claim."""
+    for claim_name, rows in table.groupby("claim", sort=False) if len(table) else []:
+        first = rows.iloc[0]
+        print(f"{claim_name} ({first['source']}: {first['quote']!r})")
+        for row in rows.to_dict("records"):
+            numbers = f"{row['effect']:>8.3g} [{row['low']:.3g}, {row['high']:.3g}], n = {row['n']}"
+            print(f"  {row['verdict']:<10} {row['case']:<34} {numbers:<36} {row['measures']}")
+
+
 def main() -> None:
     """Judge, print, and write if asked to."""
     parser = argparse.ArgumentParser(prog="python -m scaleinv.claims", description=__doc__.splitlines()[0])
@@ -545,12 +555,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write OUT.csv and OUT.md")
     given = parser.parse_args()
     table, problems = judge_all(given.records)
-    for claim_name, rows in table.groupby("claim", sort=False) if len(table) else []:
-        first = rows.iloc[0]
-        print(f"{claim_name} ({first['source']}: {first['quote']!r})")
-        for row in rows.to_dict("records"):
-            numbers = f"{row['effect']:>8.3g} [{row['low']:.3g}, {row['high']:.3g}], n = {row['n']}"
-            print(f"  {row['verdict']:<10} {row['case']:<34} {numbers:<36} {row['measures']}")
+    print_table(table)
     if given.out is not None and len(table):
         given.out.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(given.out.with_suffix(".csv"), index=False, float_format="%.6g")

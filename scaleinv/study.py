@@ -1,4 +1,4 @@
-"""All experiments of a profile as one piece of work: which runs they need, and training those that are missing.
+"""All experiments of a profile as one piece of work: train what is missing, draw, judge, compare with the release.
 
     python -m scaleinv.study --profile cpu [--only fig_4_1 memory] [--plan]
 
@@ -21,10 +21,13 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from tqdm import tqdm
 
+from scaleinv.claims import judge_all, print_table
 from scaleinv.config import Config, parse
 from scaleinv.errors import ScaleinvError, UserError
+from scaleinv.figures.__main__ import draw_all
 from scaleinv.outcomes import register_summary
 from scaleinv.records import INDEX, RunFolder, write_atomically
+from scaleinv.release import departures
 from scaleinv.run import run
 from scaleinv.suggestions import conf_folder, did_you_mean
 
@@ -126,6 +129,20 @@ def train(jobs: Sequence[Job]) -> list[str]:
     return errors
 
 
+def compare(folder: Path, released: Path) -> None:
+    """Say where the study departs from the release of the same profile, if there is one."""
+    if not (released / INDEX).exists() or folder.resolve() == released.resolve():
+        return
+    found, compared = departures(folder, released)
+    print(f"compared with {released}: {len(found)} of {compared} median losses depart by more than the seeds' spread")
+    if len(found):
+        print(
+            found[["experiment", "dataset", "space", "optimizer", "lr", "median_new", "median_old"]].to_string(
+                index=False
+            )
+        )
+
+
 def default_profile() -> str:
     """Return ``paper`` on a machine with a GPU, else ``cpu``."""
     import torch
@@ -134,7 +151,7 @@ def default_profile() -> str:
 
 
 def main() -> None:
-    """Plan, write the index, train what is missing."""
+    """Plan, write the index, train what is missing, draw the figures, print the claims, compare with the release."""
     parser = argparse.ArgumentParser(prog="python -m scaleinv.study", description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="auto", help="smoke, cpu or paper; auto takes paper on a GPU, else cpu")
     parser.add_argument("--only", nargs="+", metavar="EXPERIMENT", help="some experiments only")
@@ -157,12 +174,19 @@ def main() -> None:
                 print(f"{state:<8} {job.experiment:<14} {job.config.run_id}")
             return
         errors = train(chosen)
+        errors += draw_all(
+            folder, folder / "figures", f"python -m scaleinv.figures all {folder} --out {folder}/figures"
+        )
+        table, problems = judge_all(folder)
+        print_table(table)
+        errors += problems
+        compare(folder, conf_folder().parent / "results" / "release" / profile)
     except UserError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
-    sys.exit(f"{len(errors)} runs failed" if errors else 0)
+    sys.exit("\n".join([*errors, f"{len(errors)} problems"]) if errors else 0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,19 @@
+"""Publish a finished study: ``python scripts/publish.py results/cpu``. Refuses if records are incomplete."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from scaleinv.errors import UserError
+from scaleinv.release import publish
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("study", type=Path, help="folder with index.json")
+parser.add_argument("--out", type=Path, default=Path("results/release"))
+given = parser.parse_args()
+try:
+    told = publish(given.study, given.out)
+except UserError as error:
+    sys.exit(str(error))
+size = sum(path.stat().st_size for path in given.out.rglob("*") if path.is_file())
+print(f"{told['runs']} runs, {size / 1e6:.1f} MB in {given.out}")
