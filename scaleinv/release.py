@@ -120,7 +120,7 @@ def readme(told: dict[str, Any]) -> str:
         f" {told['wall_seconds'] / 60:.0f} minutes of training on {', '.join(told['devices'])}"
         f" ({', '.join(map(str, told['threads']))} threads), torch {told['versions']['torch']}.",
         "Runs that several experiments share were trained once, so the times below add up to more.",
-        "Open `index.html` for all figures and claims on one page. `make figures` draws the figures again, bit for bit,",
+        "Open `index.html` for all figures and claims on one page. `make figures` draws the figures again, bit for bit",
         f"and `make reproduce-figures PROFILE={told['profile']}` trains everything again.",
         "",
         "| experiment | figures | command | seeds | epochs | runs | networks | training (s) |",
@@ -137,9 +137,9 @@ def page(told: dict[str, Any], table: pd.DataFrame, out: Path) -> str:
     """Write one page with all figures and claims that needs no network."""
     style = (
         "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}img{max-width:100%}"
-        "table{border-collapse:collapse;font-size:13px}"
-        "td,th{border-bottom:1px solid #ddd;padding:3px 8px;text-align:left;vertical-align:top}.confirmed{color:#00704f}.refuted{color:#b34700}.undecided,.measured{color:#666}"
-        "figcaption{font-size:13px;color:#444}code{background:#f4f4f4}"
+        "table{border-collapse:collapse;font-size:13px}figcaption{font-size:13px;color:#444}code{background:#f4f4f4}"
+        "td,th{border-bottom:1px solid #ddd;padding:3px 8px;text-align:left;vertical-align:top}"
+        ".confirmed{color:#00704f}.refuted{color:#b34700}.undecided,.measured{color:#666}"
     )
     body = "".join(_sections(told, table, out))
     head = f"<meta charset=utf-8><title>scaleinv: released results</title><style>{style}</style>"

@@ -9,8 +9,10 @@ import yaml
 from omegaconf import OmegaConf
 
 from scaleinv.config import READ_ELSEWHERE, ROUND_OFF, WITHOUT_EFFECT, compose, leaves
+from scaleinv.records import RunFolder
 from scaleinv.registry import find, names
 from scaleinv.run import run
+from scaleinv.study import plan
 from scaleinv.suggestions import conf_folder
 
 CONF = conf_folder()
@@ -25,16 +27,25 @@ TINY = ["dataset=digits", "network.hidden=[6,6]", "epochs=1", "seeds=1", "progre
 @pytest.mark.parametrize(("group", "name"), [(g, n) for g, ns in GROUPS.items() for n in ns])
 def test_every_file_composes(group, name):
     config = compose([f"{group}={name}"])
-    assert config.resolved[group]["name"] == name
+    assert config.resolved[group]["name"] in GROUPS[group]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_runs(name, tmp_path):
-    overrides = [*TINY, "batch_size=1000", f"results={tmp_path}", f"experiment={name}"]
-    config = compose(overrides)
-    run(config)
-    assert config.name == name
-    assert (config.folder / "manifest.json").exists()
+    """The first and the last run of its sweep; where it has a figure of its own, that is drawn elsewhere."""
+    jobs = plan("smoke", [name], [*TINY, "batch_size=1000", f"results={tmp_path}"])
+    for job in (jobs[0], jobs[-1]):
+        run(job.config)
+        assert RunFolder(job.config.folder).is_done
+    assert {job.config.name for job in jobs} == {"scale_check" if name == "scale_check" else "smoke"}
+
+
+@pytest.mark.parametrize("profile", sorted(p.stem for p in (CONF / "profile").glob("*.yaml")))
+def test_every_profile_has_the_same_keys(profile):
+    assert set(OmegaConf.load(CONF / "profile" / f"{profile}.yaml")) == set(
+        OmegaConf.load(CONF / "profile" / "cpu.yaml")
+    )
+    assert OmegaConf.load(CONF / "profile" / f"{profile}.yaml").profile == profile
 
 
 @pytest.mark.parametrize(
@@ -42,8 +53,10 @@ def test_every_experiment_runs(name, tmp_path):
 )
 def test_every_implementation_has_a_config_and_the_other_way_round(package, base):
     group = {"spaces": "space", "optim": "optimizer", "starts": "start", "tasks": "task"}[package]
-    assert names(f"scaleinv.{package}") == GROUPS[group]
-    for name in GROUPS[group]:
+    files = {name: OmegaConf.load(CONF / group / f"{name}.yaml") for name in GROUPS[group]}
+    presets = {name for name, keys in files.items() if "defaults" in keys}
+    assert names(f"scaleinv.{package}") == sorted(set(GROUPS[group]) - presets)
+    for name in set(GROUPS[group]) - presets:
         cls = find(f"scaleinv.{package}", name, getattr(importlib.import_module(f"scaleinv.{package}.base"), base))
         keys = set(OmegaConf.load(CONF / group / f"{name}.yaml")) - {"name", "lr"}
         assert keys == {field.name for field in dataclasses.fields(cls)}
@@ -56,7 +69,7 @@ def test_every_key_has_a_comment():
     for path in CONF.rglob("*.yaml"):
         lines = path.read_text().splitlines()
         assert lines[0].startswith("#"), path
-        if path.parent.name == "experiment":
+        if path.parent.name in ("experiment", "profile") or "defaults" in yaml.safe_load(path.read_text()):
             continue
         for key in yaml.safe_load(path.read_text()):
             if key in ("defaults", "name", "hydra") and not (key == "name" and path.parent == CONF):

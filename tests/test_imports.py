@@ -18,14 +18,20 @@ LAYERS = [
     ["starts", "probes"],
     ["data", "graphs", "environment"],
     ["training", "checks", "reference", "wrappers"],
-    ["config", "records"],
+    ["config", "records", "best", "methods"],
     ["build"],
     ["tasks"],
     ["run"],
     ["outcomes"],
     ["cli"],
+    ["claims"],
+    ["release"],
+    ["study"],
 ]
-NO_TORCH = ["records", "config", "cli", "outcomes", "figures.style", "figures.loss_vs_lr", "figures.scale_check"]
+NO_TORCH = [
+    *("records", "config", "cli", "outcomes", "best", "methods", "claims", "release"),
+    *(f"figures.{f.stem}" for f in sorted((PACKAGE / "figures").glob("*.py")) if f.stem != "__main__"),
+]
 # Knows nothing of configurations, files or tables.
 PURE = [
     "network",

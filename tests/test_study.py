@@ -1,0 +1,139 @@
+"""Promise: a study trains what is missing and nothing twice, and its figures and claims come from its records alone."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from scaleinv.claims import CLAIMS, judge_all
+from scaleinv.errors import UserError
+from scaleinv.figures.__main__ import draw_all, known_figures
+from scaleinv.records import MissingError, RunFolder, experiment_runs, load_experiment, read_index
+from scaleinv.release import IncompleteError, departures, publish
+from scaleinv.study import experiments, once, plan, train, write_index
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The whole smoke profile."""
+    results = tmp_path_factory.mktemp("results")
+    jobs = plan("smoke", experiments(), [f"results={results}", "progress=false", "threads=1"])
+    folder = results / "smoke"
+    write_index("smoke", jobs, folder)
+    assert train(jobs) == []
+    assert len(once(jobs)) < len(jobs)  # experiments share runs
+    assert {job.config.folder for job in jobs} == {p.parent for p in folder.glob("*/manifest.json")}
+    return folder
+
+
+def digests(folder):
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+
+
+def test_every_figure_is_drawn_and_drawn_alike(study, tmp_path):
+    wanted = {name for name, module in known_figures().items() if module.EXPERIMENT is not None}
+    numbers = "1_1 1_5 1_6 2_2 2_3 3_1 4_1 4_2 4_3 4_4 4_5 4_6 4_7 4_9 4_10"
+    assert {f"fig_{number}" for number in numbers.split()} <= wanted
+    for run in ("one", "two"):
+        assert draw_all(study, tmp_path / run, "the same command") == []
+    one, two = digests(tmp_path / "one"), digests(tmp_path / "two")
+    assert set(one) == {f"{name}.{ending}" for name in wanted for ending in ("pdf", "png", "csv", "json")}
+    assert one == two
+    for name in wanted:
+        assert len(pd.read_csv(tmp_path / "one" / f"{name}.csv")) > 0
+        assert len(json.loads(one[f"{name}.json"])["caption"]) > 30
+
+
+def test_every_claim_is_judged(study):
+    table, problems = judge_all(study)
+    assert problems == []
+    assert set(table["claim"]) == {one.name for one in CLAIMS}
+    assert table[["effect", "low", "high"]].notna().all().all()
+    decided = table[table["verdict"].isin(["confirmed", "refuted"])]
+    assert (decided["n"] >= 5).all()  # two seeds decide nothing; what is counted over networks does
+    counted = table[table["claim"] == "fewer invariances than hidden nodes"]
+    assert set(counted["verdict"]) == {"refuted"}
+
+
+def test_flat_in_sigma(study):
+    """Invariant spaces do not notice how unbalanced the start was; weight space does."""
+    records = load_experiment(study, "stress", ["start.sigma"])
+    last = records[(records["epoch"] == 1) & (records["lr"] == records["lr"].min())]
+    spread = last.groupby(["space", "optimizer", "seed"])["val_loss"].agg(lambda v: v.max() / v.min() - 1)
+    assert spread.loc["cycle"].max() < 1e-3 < 1e-2 < spread.loc["weight"].min()
+
+
+def test_nothing_is_trained_twice(study, capsys):
+    jobs = plan("smoke", ["fig_4_1"], [f"results={study.parent}", "progress=false", "threads=1"])
+    before = {job.config.run_id: RunFolder(job.config.folder).metrics.stat().st_mtime_ns for job in jobs}
+    assert train(jobs) == []
+    assert before == {job.config.run_id: RunFolder(job.config.folder).metrics.stat().st_mtime_ns for job in jobs}
+    assert "6 runs, 6 of them done" in capsys.readouterr().out
+
+
+@pytest.fixture
+def damaged(study, tmp_path):
+    """The study without one run."""
+    copy = tmp_path / "smoke"
+    shutil.copytree(study, copy)
+    shutil.rmtree(experiment_runs(copy, "long_grid")[0])
+    return copy
+
+
+def test_missing_records_are_named_and_the_rest_is_drawn(damaged, tmp_path):
+    problems = draw_all(damaged, tmp_path / "figures", "")
+    assert len(problems) == 1
+    assert "scaleinv-run experiment=long_grid profile=smoke" in problems[0]
+    assert (tmp_path / "figures" / "fig_4_1.png").exists()
+    assert not (tmp_path / "figures" / "long_grid.png").exists()
+    with pytest.raises(MissingError, match="1 of 1 runs are not done"):
+        load_experiment(damaged, "long_grid")
+
+
+def test_an_incomplete_study_is_not_published(damaged, tmp_path):
+    with pytest.raises(IncompleteError, match="long_grid"):
+        publish(damaged, tmp_path / "release")
+    assert not (tmp_path / "release").exists()
+
+
+def test_a_release_holds_the_study(study, tmp_path):
+    told = publish(study, tmp_path)
+    assert told["runs"] == len(list((tmp_path / "smoke").glob("*/metrics.csv.gz")))
+    for name in read_index(study)["experiments"]:
+        pd.testing.assert_frame_equal(load_experiment(tmp_path / "smoke", name), load_experiment(study, name))
+    found, compared = departures(study, tmp_path / "smoke")
+    assert compared > 100
+    assert found.empty
+    page = (tmp_path / "index.html").read_text()
+    for figure in known_figures():
+        if known_figures()[figure].EXPERIMENT:
+            assert f"src=figures/{figure}.png" in page
+            assert (tmp_path / "figures" / f"{figure}.png").exists()
+    assert "http" not in page
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    publish(study, tmp_path)
+    assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_departures_are_found(study, tmp_path):
+    copy = tmp_path / "smoke"
+    shutil.copytree(study, copy)
+    run = experiment_runs(copy, "fig_4_10")[0]
+    table = pd.read_csv(run / "metrics.csv")
+    table["val_loss"] *= 3
+    table.to_csv(run / "metrics.csv", index=False)
+    found, _ = departures(copy, study)
+    assert set(found.loc[found["experiment"] == "fig_4_10", "space"]) == {"weight"}
+
+
+def test_interrupting_a_command_and_a_wrong_name(tmp_path):
+    words = [sys.executable, "-m", "scaleinv.study", "--profile", "smoke", "--only", "fig_4_11"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "there is no experiment 'fig_4_11'" in done.stderr
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError, match="index"):
+        read_index(tmp_path)
