@@ -538,6 +538,21 @@ def as_markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def summary_markdown(table: pd.DataFrame) -> str:
+    """Write one line a claim: how many cases were confirmed, refuted, undecided, and the number of the first case."""
+    lines = ["| claim (source) | cases | first case: effect [95 % interval] |", "| - | - | - |"]
+    for _, rows in table.groupby("claim", sort=False):
+        first = rows.iloc[0]
+        counts = rows.loc[rows["verdict"] != "measured", "verdict"].value_counts()
+        told = ", ".join(
+            f"{counts[verdict]} {verdict}" for verdict in (CONFIRMED, REFUTED, UNDECIDED) if verdict in counts
+        )
+        numbers = f"{first['effect']:.3g} [{first['low']:.3g}, {first['high']:.3g}], n = {first['n']}"
+        effect = f"{first['case']}: {first['measures']} {numbers}"
+        lines.append(f"| “{first['quote']}” ({first['source']}) | {told} | {effect} |")
+    return "\n".join(lines) + "\n"
+
+
 def print_table(table: pd.DataFrame) -> None:
     """Print the findings, a block a claim."""
     for claim_name, rows in table.groupby("claim", sort=False) if len(table) else []:

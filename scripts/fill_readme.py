@@ -1,0 +1,65 @@
+"""Write the tables of the README from results/release: ``python scripts/fill_readme.py``. Nothing there is typed in."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from scaleinv.claims import summary_markdown
+
+ROOT = Path(__file__).parents[1]
+RELEASE = ROOT / "results" / "release"
+
+
+def mnist_table() -> str:
+    """Return what scripts/table.py prints of the released MNIST runs."""
+    words = [sys.executable, str(ROOT / "scripts" / "table.py"), "results/release/mnist_sgd"]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def bench_table() -> str:
+    """Return the ratios of the released benchmark, one row a network and number of members."""
+    table = pd.read_csv(RELEASE / "bench" / "bench.csv")
+    machine = json.loads((RELEASE / "bench" / "bench.machine.json").read_text())
+    lines = [
+        f"{machine['device_name']}, {machine['threads']} threads, torch {machine['versions']['torch']};"
+        f" {machine['matmul_gflops']:.0f} GFLOP/s, copies {machine['copy_gbytes']:.0f} GB/s;"
+        f" `{machine['command']}`. Ratios to the floor and to weight space, from one process:",
+        "",
+        "| network | members | seconds a run-epoch, SGD | SGD / floor | Adam / SGD | G / weight, SGD | G / weight, Adam"
+        " | fixed / weight | cycle / weight | evaluation | faster than serial |",
+        "|" + " - |" * 11,
+    ]
+    for (network, members), rows in table.groupby(["network", "members"], sort=False):
+        cell = rows.set_index(["space", "optimizer"])["seconds"].to_dict()
+        own = rows[(rows["space"] == "weight") & (rows["optimizer"] == "sgd")].iloc[0]
+        sgd, adam = cell["weight", "sgd"], cell["weight", "adam"]
+        numbers = (
+            *(f"{sgd:.3f}", f"{own['ratio_to_floor']:.2f}", f"{adam / sgd:.2f}", f"{cell['gspace', 'sgd'] / sgd:.2f}"),
+            *(f"{cell['gspace', 'adam'] / adam:.2f}", f"{cell['fixed', 'sgd'] / sgd:.2f}"),
+            *(f"{cell['cycle', 'sgd'] / sgd:.2f}", f"{own['share_evaluation']:.1%}"),
+            f"{own['speed_up_over_serial']:.1f} x",
+        )
+        lines.append(f"| {network} | {members} | {' | '.join(numbers)} |")
+    return "\n".join(lines) + "\n"
+
+
+def fill(text: str, marker: str, content: str) -> str:
+    """Replace what stands between a marker and the next end marker."""
+    pattern = re.compile(rf"(<!-- {re.escape(marker)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    return pattern.sub(lambda found: found[1] + content + found[2], text)
+
+
+def filled(text: str) -> str:
+    """Return the README with all its tables."""
+    text = fill(text, "table: results/release/mnist_sgd", mnist_table())
+    text = fill(text, "claims", summary_markdown(pd.read_csv(RELEASE / "claims.csv")))
+    return fill(text, "bench", bench_table())
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(filled(readme.read_text()))
