@@ -4,7 +4,11 @@ from typing import Any
 
 import pandas as pd
 
-from scaleinv.figures.style import BLUE, PAGE, Drawing, panels, series, styled
+from scaleinv.figures.methods import method_series
+from scaleinv.figures.style import BLUE, PAGE, Drawing, panels, styled
+from scaleinv.methods import OPTIMIZER_NAMES
+
+SHORT = {"gspace": "G"}
 
 
 @styled
@@ -20,7 +24,7 @@ def draw(table: pd.DataFrame, machine: dict[str, Any]) -> Drawing:
     for ax, network in zip(axes, networks, strict=True):
         part = table[table["network"] == network]
         for (space, optimizer), rows in part.groupby(["space", "optimizer"], sort=False):
-            how = series(str(space), str(optimizer))
+            how = method_series(f"{OPTIMIZER_NAMES[str(optimizer)]} / {SHORT.get(str(space), space)}")
             ax.plot(rows["members"], rows["seconds"], label=how.label, **how.style)
         floor = part[part["optimizer"] == "sgd"].drop_duplicates("members")
         ax.plot(floor["members"], floor["floor_seconds"], color=BLUE, linewidth=2.5, alpha=0.5, label="floor")

@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 
 from scaleinv.best import best_epochs, best_lr
 from scaleinv.figures.methods import in_order, method_series
-from scaleinv.figures.style import PAGE, Drawing, log_lr_axis, panels, plot_seeds
+from scaleinv.figures.style import PAGE, Drawing, log_lr_axis, loss_axis, panels, plot_seeds
 from scaleinv.methods import with_methods
 
 DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
 BAND = (
     "Line: median over seeds; band: range; faint lines: single seeds; crosses at the top edge: diverged members, with"
-    " their number"
+    " their number; losses far above those of untrained networks are cut off"
 )
 
 
@@ -57,9 +57,15 @@ def lr_curves(ax: Axes, records: pd.DataFrame, measure: str = "val_loss") -> pd.
             ax.plot([low["lr"]], [low[measure]], marker="*", **style)
         tables.append(table.assign(dataset=records["dataset"].iloc[0], method=method))
     log_lr_axis(ax)
-    ax.set_yscale("log")
+    table = pd.concat(tables, ignore_index=True)
+    loss_axis(ax, table[["low", "median"]].melt()["value"], worst_shown(records))
     ax.set_ylabel("best validation loss")
-    return pd.concat(tables, ignore_index=True)
+    return table
+
+
+def worst_shown(records: pd.DataFrame) -> float:
+    """Return the loss at which panels end: a half more than networks have before training."""
+    return 1.5 * float(records.loc[records["epoch"] == 0, "val_loss"].median())
 
 
 STAR = "star: a method's best learning rate, hollow if it lies at the grid's edge"
@@ -88,10 +94,11 @@ def epoch_curves(ax: Axes, records: pd.DataFrame, measure: str = "val_loss", lr:
         label = f"{method}, lr {chosen:g}" if lr is None else method
         table = plot_seeds(ax, part, type(how)(label, style), "epoch", measure)
         tables.append(table.assign(dataset=records["dataset"].iloc[0], method=method, lr=chosen))
-    ax.set_yscale("log")
+    table = pd.concat(tables, ignore_index=True)
+    loss_axis(ax, table[["low", "high"]].melt()["value"], worst_shown(records))
     ax.set_xlabel("epoch")
     ax.set_ylabel("validation loss")
-    return pd.concat(tables, ignore_index=True)
+    return table
 
 
 def lr_figure(records: pd.DataFrame, what: str) -> Drawing:

@@ -4,8 +4,20 @@ import numpy as np
 import pandas as pd
 
 from scaleinv.best import best_epochs
-from scaleinv.figures.curves import DATASETS, describe_n, legend_below
-from scaleinv.figures.style import BLUE, GREEN, ORANGE, PAGE, Drawing, Series, log_lr_axis, panels, plot_seeds, styled
+from scaleinv.figures.curves import DATASETS, describe_n, legend_below, worst_shown
+from scaleinv.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PAGE,
+    Drawing,
+    Series,
+    log_lr_axis,
+    loss_axis,
+    panels,
+    plot_seeds,
+    styled,
+)
 
 EXPERIMENT = "path_factor"
 COLORS = {"keep": BLUE, "rescale": GREEN, "overwrite": ORANGE}
@@ -34,7 +46,8 @@ def draw(records: pd.DataFrame) -> Drawing:
                     tables.append(table.assign(fix=fix, skeleton=skeleton, optimizer=optimizer, measure=column))
             log_lr_axis(ax)
             if column == "val_loss":
-                ax.set_yscale("log")
+                shown = pd.concat(tables[-len(COLORS) * len(LINES) :])[["low", "median"]].melt()["value"]
+                loss_axis(ax, shown, worst_shown(records))
                 ax.set_ylabel("best validation loss")
                 ax.set_title({"sgd": "SGD", "adam": "Adam"}.get(optimizer, optimizer))
             else:

@@ -8,7 +8,7 @@ import pandas as pd
 from scaleinv.best import best_epochs, best_lr
 from scaleinv.figures.curves import DATASETS, describe_n
 from scaleinv.figures.methods import SPACES
-from scaleinv.figures.style import PAGE, Drawing, panels, styled
+from scaleinv.figures.style import PAGE, Drawing, loss_axis, panels, styled
 from scaleinv.methods import with_methods
 
 EXPERIMENT = "start_or_space"
@@ -48,7 +48,7 @@ def draw(records: pd.DataFrame) -> Drawing:
                 style: dict[str, Any] = {"color": color, "marker": marker, "markerfacecolor": face, "markersize": 3.5}
                 ax.plot(np.full(len(values), i + shift), values, linestyle="", **style)
         ax.set_xticks(range(len(spaces)), spaces, rotation=20, ha="right")
-        ax.set_yscale("log")
+        loss_axis(ax, own["val_loss"], top)
         ax.set_ylabel("best validation loss")
         ax.set_title(f"{optimizer}: default start (hollow), overwritten (filled)")
     name = DATASETS.get(records["dataset"].iloc[0], "")

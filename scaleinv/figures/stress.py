@@ -3,9 +3,9 @@
 import pandas as pd
 
 from scaleinv.best import best_epochs, best_lr, good_range
-from scaleinv.figures.curves import DATASETS, describe_n, legend_below
+from scaleinv.figures.curves import DATASETS, describe_n, legend_below, worst_shown
 from scaleinv.figures.methods import in_order, method_series
-from scaleinv.figures.style import PAGE, Drawing, panels, styled
+from scaleinv.figures.style import PAGE, Drawing, loss_axis, panels, styled
 from scaleinv.methods import with_methods
 
 EXPERIMENT = "stress"
@@ -34,7 +34,7 @@ def draw(records: pd.DataFrame) -> Drawing:
         left.plot(own["start.sigma"], own["val_loss"], label=how.label, **how.style)
         left.fill_between(own["start.sigma"], own["low"], own["high"], color=how.style["color"], alpha=0.1, linewidth=0)
         right.plot(own["start.sigma"], own["decades"], label=how.label, **how.style)
-    left.set_yscale("log")
+    loss_axis(left, table[["low", "high"]].melt()["value"], worst_shown(records))
     left.set_ylabel("best validation loss")
     right.set_ylabel("good learning rates (decades)")
     for ax in (left, right):

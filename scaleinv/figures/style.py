@@ -12,9 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
-
-from scaleinv.methods import OPTIMIZER_NAMES
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 COLUMN, PAGE = 3.25, 5.5  # widths in inches
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
@@ -22,14 +20,6 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
     *("#000000", "#E69F00", "#56B4E9", "#009E73"),
     *("#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
 )
-SPACE_STYLES = {
-    "weight": (BLACK, "o"),
-    "gspace": (ORANGE, "s"),
-    "fixed": (GREEN, "^"),
-    "cycle": (PURPLE, "D"),
-}
-SPACE_NAMES = {"weight": "weight space", "gspace": "G-space", "fixed": "fixed-weight space", "cycle": "cycle space"}
-OPTIMIZER_LINES = {"sgd": "-", "adam": "--", "adamw": "-.", "rmsprop": ":"}
 
 _RC: Any = {
     "font.size": 8,
@@ -68,7 +58,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Series:
-    """How one method is drawn, everywhere.
+    """How one line is drawn.
 
     Attributes:
         label: in the legend.
@@ -77,14 +67,6 @@ class Series:
 
     label: str
     style: dict[str, Any] = field(default_factory=dict)
-
-
-def series(space: str, optimizer: str) -> Series:
-    """Return label, colour, marker and line of a space with an optimizer."""
-    color, marker = SPACE_STYLES.get(space, (BLUE, "v"))
-    label = f"{OPTIMIZER_NAMES.get(optimizer, optimizer)}, {SPACE_NAMES.get(space, space)}"
-    line = OPTIMIZER_LINES.get(optimizer, "-")
-    return Series(label, {"color": color, "marker": marker, "linestyle": line})
 
 
 def styled(draw: Callable[..., Drawing]) -> Callable[..., Drawing]:
@@ -113,6 +95,18 @@ def log_lr_axis(ax: Axes) -> None:
     ax.set_xlabel("learning rate")
     ax.xaxis.set_major_locator(LogLocator(numticks=12))
     ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def loss_axis(ax: Axes, losses: pd.Series, top: float = np.inf) -> None:
+    """Make the y axis a logarithmic loss axis that shows all finite ``losses`` up to ``top``."""
+    shown = losses[np.isfinite(losses)]
+    low, high = shown.min(), min(shown.max(), top)
+    ax.set_yscale("log")
+    ax.set_ylim(low / 1.08, max(high, 1.01 * low) * 1.08)
+    subs = (1, 2, 5) if high > 4 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def plot_seeds(ax: Axes, seeds: pd.DataFrame, how: Series, x: str, y: str) -> pd.DataFrame:
