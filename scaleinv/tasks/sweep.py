@@ -116,7 +116,8 @@ class _Run:
         )
         return (
             f"{self.total} members, {rows} rows, best val_loss {self.progress.best:.4f},"
-            f" {self.progress.diverged} diverged, {seconds:.1f} s"
+            f" {self.progress.diverged} diverged, {seconds:.1f} s\n"
+            f"  stacks of {self.progress.chunk}: {self.folder.manifest['chunk_reason']}"
         )
 
     def _train_stack(self, bar: tqdm) -> None:

@@ -1,0 +1,69 @@
+"""Promise: figures, claims and tables that are published are what the published records give, without torch."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RELEASE = ROOT / "results" / "release"
+TOLD = json.loads((RELEASE / "release.json").read_text())
+STUDY = f"results/release/{TOLD['profile']}"
+WITHOUT_TORCH = "import sys, runpy; sys.modules['torch'] = None; sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"  # noqa: E501
+
+
+def run_without_torch(*words):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_figures_are_drawn_from_the_records_alone(tmp_path):
+    run_without_torch("scaleinv.figures", "all", STUDY, "--out", tmp_path)
+    published = {p.name: p for p in (RELEASE / "figures").iterdir()}
+    drawn = {p.name: p for p in tmp_path.iterdir()}
+    assert set(drawn) == set(published)
+    # The bytes of a picture depend on the version of the library that drew it; the numbers do not.
+    same_library = TOLD["versions"]["matplotlib"] == version("matplotlib")
+    for name, path in drawn.items():
+        if path.suffix == ".json":
+            one, other = json.loads(path.read_text()), json.loads(published[name].read_text())
+            assert {**one, "command": ""} == {**other, "command": ""}, name
+        elif path.suffix == ".csv" or same_library:
+            assert path.read_bytes() == published[name].read_bytes(), name
+
+
+def test_claims_follow_from_the_records(tmp_path):
+    run_without_torch("scaleinv.claims", STUDY, "--out", tmp_path / "claims")
+    for ending in ("csv", "md"):
+        assert (tmp_path / f"claims.{ending}").read_text() == (RELEASE / f"claims.{ending}").read_text()
+
+
+def test_readme_holds_the_released_numbers():
+    spec = importlib.util.spec_from_file_location("fill_readme", ROOT / "scripts" / "fill_readme.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    text = (ROOT / "README.md").read_text()
+    assert script.filled(text) == text
+
+
+def test_release_is_small_and_names_its_machine():
+    size = sum(p.stat().st_size for p in RELEASE.rglob("*") if p.is_file())
+    records = sum(p.stat().st_size for p in (ROOT / STUDY).rglob("*") if p.is_file())
+    assert records < 20e6
+    assert size < 40e6
+    assert TOLD["devices"]
+    assert all(entry["command"].startswith("scaleinv-run experiment=") for entry in TOLD["experiments"].values())
+
+
+@pytest.mark.parametrize("path", sorted(p for p in RELEASE.rglob("*") if p.suffix in (".json", ".yaml", ".txt", ".md")))
+def test_no_path_of_a_machine(path):
+    assert "/work/" not in path.read_text()
+    assert "/home/" not in path.read_text()
+    assert "/tmp/" not in path.read_text()
