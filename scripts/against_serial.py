@@ -8,6 +8,7 @@ Writes OUT.csv and exits with 1 if they do not.
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -40,10 +41,7 @@ for name, space in SPACES.items():
     lr = float(best_lr(best_epochs(released), ["space"])["lr"].iloc[0])
     at_lr = released[(released["lr"] == lr) & (released["epoch"] > 0)]
     for seed in range(given.seeds):
-
-        def optimizer(model: torch.nn.Module, space=space, lr=lr) -> torch.optim.Optimizer:
-            return SpaceOptimizer(model, space, torch.optim.SGD, lr=lr)
-
+        optimizer = partial(SpaceOptimizer, space=space, optimizer_class=torch.optim.SGD, lr=lr)
         found = train_serial(network, dataset, seed, optimizer, int(at_lr["epoch"].max()))
         for epoch, serial in enumerate(found, 1):
             seeds = at_lr.loc[at_lr["epoch"] == epoch].set_index("seed")["val_loss"]
