@@ -459,7 +459,7 @@ def start_matters_more_than_space(study: Study) -> Iterator[Finding]:
             return both[0] - both[1]
 
         effect = bootstrap(difference, n)
-        text = "|main effect of start| minus |main effect of space|, log loss"
+        text = "size of the main effect of the start minus that of the space, log loss"
         yield Finding(f"{optimizer}, weight and cycle space", effect, text, is_above(effect, 0))
         for name, statistic in (
             ("start: overwritten over default", lambda seeds, f=main_effect: f(True, seeds)),

@@ -12,6 +12,7 @@ from scaleinv.starts import DefaultStart, OverwrittenStart, ReparametrizedStart,
 KEEPING = {
     "default": DefaultStart(),
     "rescaled": RescaledStart(1.5),
+    "rescaled-powers": RescaledStart(1.5, powers_of_two=True),
     "reparametrized": ReparametrizedStart(),
     "reparametrized-maxprod": ReparametrizedStart("maxprod"),
 }

@@ -41,7 +41,8 @@ def draw(records: pd.DataFrame) -> Drawing:
         ax.set_xlabel("spread sigma of the log rescaling at the start")
     legend_below(figure, [left], 3)
     caption = (
-        "From the same networks, rescaled at random by exp(sigma N) in every hidden node: best validation loss (median"
+        "From the same networks, rescaled at random by exp(sigma N), rounded to powers of two, in every hidden"
+        " node: best validation loss (median"
         " at the best learning rate, band: range) and width of the learning rates within 10 % of it."
         f" {DATASETS.get(records['dataset'].iloc[0], '')}; {describe_n(records)}."
     )

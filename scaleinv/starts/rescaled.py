@@ -19,9 +19,12 @@ class RescaledStart(Start):
 
     Attributes:
         sigma: spread of log lambda; 0 changes nothing.
+        powers_of_two: round each lambda to a power of two, which makes the rescaling exact in floating point: an
+            invariant method then trains bit for bit the same, where round-off would grow in a long run.
     """
 
     sigma: float = 1.0
+    powers_of_two: bool = False
 
     def __post_init__(self) -> None:
         """Check the range."""
@@ -35,4 +38,5 @@ class RescaledStart(Start):
         return rescale(graph, weights, torch.stack([drawn[seed] for seed in seeds]).to(some.device))
 
     def _draw(self, graph: Graph, seed: int, dtype: torch.dtype) -> Tensor:
-        return random_scales(graph, self.sigma, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+        generator = torch.Generator().manual_seed(seed)
+        return random_scales(graph, self.sigma, self.powers_of_two, generator, dtype)
