@@ -9,6 +9,7 @@ import html
 import json
 import shutil
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def _account(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
         "devices": sorted({manifest["device_name"] for manifest in manifests}),
         "threads": sorted({manifest["threads"] for manifest in manifests}),
         "versions": manifests[0]["versions"],
+        "drawn_with": f"matplotlib {version('matplotlib')}",
         "commits": sorted({manifest["git"]["commit"] for manifest in manifests if manifest.get("git")}),
         "experiments": experiments,
     }
@@ -120,8 +122,9 @@ def readme(told: dict[str, Any]) -> str:
         f" {told['wall_seconds'] / 60:.0f} minutes of training on {', '.join(told['devices'])}"
         f" ({', '.join(map(str, told['threads']))} threads), torch {told['versions']['torch']}.",
         "Runs that several experiments share were trained once, so the times below add up to more.",
-        "Open `index.html` for all figures and claims on one page. `make figures` draws the figures again, bit for bit",
-        f"and `make reproduce-figures PROFILE={told['profile']}` trains everything again.",
+        "Open `index.html` for all figures and claims on one page.",
+        "`make figures` draws the figures again, bit for bit;",
+        f"`make reproduce-figures PROFILE={told['profile']}` trains everything again.",
         "",
         "| experiment | figures | command | seeds | epochs | runs | networks | training (s) |",
         "| - | - | - | - | - | - | - | - |",
@@ -201,7 +204,7 @@ def departures(study: Path, released: Path) -> tuple[pd.DataFrame, int]:
             tables.append(grouped.agg(["median", "min", "max"]))
         if len(tables) < 2:
             continue
-        joined = tables[0].join(tables[1], lsuffix="_new", rsuffix="_old", how="inner").reset_index()
+        joined = tables[0].add_suffix("_new").join(tables[1].add_suffix("_old"), how="inner").reset_index()
         compared += len(joined)
         is_inside = (joined["median_new"] >= joined["min_old"]) & (joined["median_new"] <= joined["max_old"])
         spread = joined["max_old"] - joined["min_old"]

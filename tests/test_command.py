@@ -103,9 +103,10 @@ def test_a_truncated_file_is_named_with_both_sizes(command, tmp_path):
 def test_a_run_says_where_its_records_are(command):
     code, out, _ = command(*QUICK)
     assert code == outcomes.DONE
-    folder, ending = out.strip().splitlines()
+    folder, ending, stacks = out.strip().splitlines()
     assert len(load_records(folder)) == 2
     assert "1 members, 2 rows, best val_loss" in ending
+    assert "stacks of 1: " in stacks
 
 
 def test_a_sweep_runs_every_cell(command, tmp_path):
