@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -74,6 +75,4 @@ def test_release_is_small_and_names_its_machine():
 
 @pytest.mark.parametrize("path", sorted(p for p in RELEASE.rglob("*") if p.suffix in (".json", ".yaml", ".txt", ".md")))
 def test_no_path_of_a_machine(path):
-    assert "/work/" not in path.read_text()
-    assert "/home/" not in path.read_text()
-    assert "/tmp/" not in path.read_text()
+    assert not re.search(r"(^|[\s\"'=:])/\w", path.read_text(), re.MULTILINE)
