@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from scaleinv import cli, outcomes
+from scaleinv.figures.__main__ import draw_one
 from scaleinv.records import load_records
 
 QUICK = ["progress=false", "threads=1", "network.hidden=[8]", "epochs=1"]
@@ -107,6 +109,16 @@ def test_a_run_says_where_its_records_are(command):
     assert len(load_records(folder)) == 2
     assert "1 members, 2 rows, best val_loss" in ending
     assert "stacks of 1: " in stacks
+
+
+def test_runs_of_any_optimizer_can_be_drawn(command, tmp_path):
+    assert command("-m", *QUICK, "optimizer=sgd,adamw,rmsprop", "optimizer.memory=true,false")[0] == outcomes.DONE
+    files = draw_one("loss_vs_lr", [tmp_path], tmp_path / "picture", "")
+    assert all(path.stat().st_size for path in files)
+    drawn = set(pd.read_csv(tmp_path / "picture.csv")["method"])
+    assert drawn == {
+        f"{name}{memory} / weight" for name in ("SGD", "AdamW", "RMSprop") for memory in ("", ", no memory")
+    }
 
 
 def test_a_sweep_runs_every_cell(command, tmp_path):

@@ -29,11 +29,13 @@ def method_series(method: str) -> Series:
 
 
 def in_order(methods: Sequence[str]) -> list[str]:
-    """Sort methods by space, then by optimizer, the same way in every figure and table."""
+    """Sort methods by space, then by optimizer, the same way in every figure; those without a style come last."""
     spaces, optimizers = list(SPACES), list(LINES)
 
-    def rank(method: str) -> tuple[int, int]:
+    def rank(method: str) -> tuple[int, int, str]:
         optimizer, space = method.split(" / ")
-        return spaces.index(space), optimizers.index(optimizer)
+        by_space = spaces.index(space) if space in spaces else len(spaces)
+        by_optimizer = optimizers.index(optimizer) if optimizer in optimizers else len(optimizers)
+        return by_space, by_optimizer, method
 
     return sorted(set(methods), key=rank)
