@@ -14,7 +14,15 @@ from types import ModuleType
 from scaleinv.errors import UserError
 from scaleinv.figures.style import save
 from scaleinv.methods import KEYS
-from scaleinv.records import MissingError, experiment_runs, find_runs, load_experiment, load_records, metrics_file
+from scaleinv.records import (
+    INDEX,
+    MissingError,
+    experiment_runs,
+    find_runs,
+    load_experiment,
+    load_records,
+    metrics_file,
+)
 from scaleinv.registry import names
 from scaleinv.suggestions import did_you_mean
 
@@ -36,7 +44,7 @@ def draw_one(name: str, folders: list[Path], stem: Path, command: str) -> list[P
         MissingError: there are no records, or not all.
     """
     module = known_figures()[name]
-    if module.EXPERIMENT is not None and (folders[0] / "index.json").exists():
+    if module.EXPERIMENT is not None and (folders[0] / INDEX).exists():
         records = load_experiment(folders[0], module.EXPERIMENT, KEYS)
         runs = experiment_runs(folders[0], module.EXPERIMENT)
     else:

@@ -1,35 +1,25 @@
 """The four kinds of weights in G-space (thesis, figure 2.3)."""
 
 import pandas as pd
-from matplotlib.lines import Line2D
 
-from scaleinv.figures.graph_drawing import draw_network
-from scaleinv.figures.style import PAGE, Drawing, panels, styled
+from scaleinv.figures.graph_drawing import network_figure
+from scaleinv.figures.style import GREEN, RED, SKY, Drawing, styled
 
 EXPERIMENT = "fig_2_3"
 # Kind of a weight -> colour and what it is called.
 KINDS = {
-    "root": ("#009E73", "free skeleton weight"),
-    "fixed": ("#D55E00", "fixed skeleton weight"),
+    "root": (GREEN, "free skeleton weight"),
+    "fixed": (RED, "fixed skeleton weight"),
     "first": ("0.55", "other, first layer"),
-    "free": ("#56B4E9", "other, behind it"),
+    "free": (SKY, "other, behind it"),
 }
 
 
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
     """Draw one network a panel, its weights coloured as the space's chart has them."""
-    names = list(dict.fromkeys(records["network"]))
-    figure, axes = panels(len(names), width=PAGE + 0.5, height=2.6)
-    colors = {kind: color for kind, (color, _) in KINDS.items()}
-    for ax, name in zip(axes, names, strict=True):
-        draw_network(ax, records[records["network"] == name], colors, ("first", "free"))
-        ax.set_title(name)
-    told = dict(KINDS.values())
-    handles = [Line2D([], [], color=color, linewidth=1.6, label=label) for color, label in told.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     caption = (
         "The four kinds of weights of G-space with the default skeleton, read off the chart; inputs on the left."
         " Unequal widths: a free skeleton weight stands wherever the way back to the inputs has no fixed one."
     )
-    return Drawing(figure, records, caption)
+    return network_figure(records, KINDS, ("first", "free"), caption)

@@ -4,6 +4,32 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from scaleinv.figures.style import PAGE, Drawing, panels
+
+
+def network_figure(
+    records: pd.DataFrame, kinds: Mapping[str, tuple[str, str]], quiet: Collection[str], caption: str
+) -> Drawing:
+    """Draw one network a panel, its weights coloured as the space's chart has them.
+
+    Args:
+        records: of the task ``skeleton_map``.
+        kinds: kind of a weight -> colour and what it is called.
+        quiet: kinds that are drawn thin and behind the others.
+        caption: of the figure.
+    """
+    names = list(dict.fromkeys(records["network"]))
+    figure, axes = panels(len(names), width=PAGE + 0.5, height=2.6)
+    colors = {kind: color for kind, (color, _) in kinds.items()}
+    for ax, name in zip(axes, names, strict=True):
+        draw_network(ax, records[records["network"] == name], colors, quiet)
+        ax.set_title(name)
+    told = dict(kinds.values())
+    handles = [Line2D([], [], color=color, linewidth=1.6, label=label) for color, label in told.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return Drawing(figure, records, caption)
 
 
 def draw_network(ax: Axes, weights: pd.DataFrame, colors: Mapping[str, str], quiet: Collection[str]) -> None:

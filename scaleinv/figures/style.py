@@ -115,7 +115,7 @@ def plot_seeds(ax: Axes, seeds: pd.DataFrame, how: Series, x: str, y: str) -> pd
     Args:
         ax: where.
         seeds: one row per seed and x, with columns ``x``, ``y``; infinite where a member diverged.
-        how: from :func:`series`.
+        how: label and style, e.g. from :func:`scaleinv.figures.methods.method_series`.
         x: name of the column for the x axis.
         y: name of the column for the y axis.
 
