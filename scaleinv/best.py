@@ -1,6 +1,6 @@
 """From rows per epoch to one number per member, the same way in every figure and claim. No torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,19 @@ def best_epochs(records: pd.DataFrame, measure: str = "val_loss", extra: Sequenc
     trained.loc[(last == "diverged") | trained[measure].isna(), measure] = np.inf
     rows = trained.groupby(keys, dropna=False)[measure].idxmin()
     return trained.loc[rows, [*keys, "epoch", measure]].reset_index(drop=True)
+
+
+def last_epoch(records: pd.DataFrame, measure: str = "val_loss") -> pd.DataFrame:
+    """Return the rows of the last epoch; where a member has diverged, ``measure`` is infinite."""
+    last = records[records["epoch"] == records["epoch"].max()].copy()
+    last.loc[(last["status"] == "diverged") | last[measure].isna(), measure] = np.inf
+    return last
+
+
+def nearest_lrs(rates: Iterable[float], wanted: Sequence[float]) -> list[float]:
+    """Return the learning rates of a grid that are nearest, in log lr, to those wanted."""
+    grid = np.array(sorted(set(rates)), dtype=float)
+    return [float(grid[np.abs(np.log(grid / lr)).argmin()]) for lr in wanted]
 
 
 def best_lr(best: pd.DataFrame, by: Sequence[str], measure: str = "val_loss") -> pd.DataFrame:

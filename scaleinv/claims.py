@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scaleinv.best import best_epochs, decades_of_good
+from scaleinv.best import best_epochs, decades_of_good, last_epoch, nearest_lrs
 from scaleinv.errors import UserError
 from scaleinv.methods import KEYS, with_methods
 from scaleinv.records import load_experiment
@@ -265,9 +265,13 @@ def adam_with_memory_is_worse_in_g_space(study: Study) -> Iterator[Finding]:
 @claim("T 4.1", "G-SGD seems to be stable across a broader range")
 def g_sgd_has_a_broader_range(study: Study) -> Iterator[Finding]:
     """Learning rates within 10 % of the method's own best loss."""
-    for dataset in study.datasets("memory"):
-        effect = range_difference(study.losses("memory", G_SGD, dataset), study.losses("memory", SGD, dataset))
-        yield Finding(dataset, effect, f"decades of good lr, {G_SGD} minus {SGD}", is_above(effect, 0))
+    yield from _broader_range(study, "memory", G_SGD)
+
+
+def _broader_range(study: Study, experiment: str, method: str) -> Iterator[Finding]:
+    for dataset in study.datasets(experiment):
+        effect = range_difference(study.losses(experiment, method, dataset), study.losses(experiment, SGD, dataset))
+        yield Finding(dataset, effect, f"decades of good lr, {method} minus {SGD}", is_above(effect, 0))
 
 
 @claim("T 4.1", "G-SGD converges much faster than standard SGD for smaller choices of learning rates")
@@ -279,8 +283,7 @@ def g_sgd_is_faster_at_small_rates(study: Study) -> Iterator[Finding]:
 def _at_small_rates(study: Study, experiment: str, method: str) -> Iterator[Finding]:
     for dataset in study.datasets(experiment):
         first, second = study.losses(experiment, method, dataset), study.losses(experiment, SGD, dataset)
-        rates = np.asarray(first.columns, dtype=float)
-        for lr in sorted({float(rates[np.abs(np.log(rates / wanted)).argmin()]) for wanted in (0.001, 0.0005)}):
+        for lr in sorted(set(nearest_lrs(first.columns.astype(float), (0.001, 0.0005)))):
             effect = ratio_at(first, second, lr)
             yield Finding(f"{dataset}, lr {lr:g}", effect, _ratio_text(method, SGD), is_below(effect, 1))
 
@@ -344,9 +347,7 @@ def kept_weights_are_worse(study: Study) -> Iterator[Finding]:
 @claim("T 5.1", "Both Fixed SGD and G-SGD showed greater robustness against the learning rate choice")
 def fixed_sgd_has_a_broader_range(study: Study) -> Iterator[Finding]:
     """Of Fixed SGD; G-SGD's is above. Learning rates within 10 % of the method's own best loss."""
-    for dataset in study.datasets("fig_4_4"):
-        effect = range_difference(study.losses("fig_4_4", FIXED_SGD, dataset), study.losses("fig_4_4", SGD, dataset))
-        yield Finding(dataset, effect, f"decades of good lr, {FIXED_SGD} minus {SGD}", is_above(effect, 0))
+    yield from _broader_range(study, "fig_4_4", FIXED_SGD)
 
 
 @claim("T 5.1", "[Fixed SGD and G-SGD] converging faster than standard SGD for small learning rates")
@@ -375,9 +376,7 @@ def _value_cube(study: Study, dataset: str) -> tuple[np.ndarray, np.ndarray, np.
     """Return log losses after the last epoch, (seeds, values, lrs), with the values and learning rates."""
     own = study.records("fig_4_7")
     own = own[own["dataset"] == dataset]
-    last = own[own["epoch"] == own["epoch"].max()].copy()
-    last.loc[(last["status"] == "diverged") | last["val_loss"].isna(), "val_loss"] = np.inf
-    table = last.pivot(index=["seed", "value"], columns="lr", values="val_loss")
+    table = last_epoch(own).pivot(index=["seed", "value"], columns="lr", values="val_loss")
     values = table.index.get_level_values("value").unique().to_numpy(dtype=float)
     cube = np.log(table.to_numpy()).reshape(-1, len(values), table.shape[1])
     return cube, values, table.columns.to_numpy(dtype=float)

@@ -130,7 +130,7 @@ def test_departures_are_found(study, tmp_path):
     assert set(found.loc[found["experiment"] == "fig_4_10", "space"]) == {"weight"}
 
 
-def test_interrupting_a_command_and_a_wrong_name(tmp_path):
+def test_a_wrong_name_and_a_folder_without_index(tmp_path):
     words = [sys.executable, "-m", "scaleinv.study", "--profile", "smoke", "--only", "fig_4_11"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1

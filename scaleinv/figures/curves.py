@@ -131,12 +131,6 @@ def epoch_figure(records: pd.DataFrame, what: str, lrs: Sequence[float] | None =
     return Drawing(figure, pd.concat(tables, ignore_index=True), f"{what} {describe_n(named)}. {BAND}.")
 
 
-def nearest_lrs(records: pd.DataFrame, wanted: Sequence[float]) -> list[float]:
-    """Return the learning rates of the grid that are nearest, in log lr, to those wanted."""
-    grid = np.array(sorted(set(records["lr"])))
-    return [float(grid[np.abs(np.log(grid / lr)).argmin()]) for lr in wanted]
-
-
 def legend_below(figure: Figure, axes: Sequence[Axes], columns: int = 2) -> None:
     """Put one legend for all panels below them."""
     handles: dict[str, Artist] = {}

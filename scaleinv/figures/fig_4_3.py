@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from scaleinv.figures.curves import datasets_of, epoch_figure, nearest_lrs
+from scaleinv.best import nearest_lrs
+from scaleinv.figures.curves import datasets_of, epoch_figure
 from scaleinv.figures.style import Drawing, styled
 
 EXPERIMENT = "fig_4_1"
@@ -13,5 +14,5 @@ def draw(records: pd.DataFrame) -> Drawing:
     """Draw the records of the experiment."""
     first = records[records["dataset"] == datasets_of(records)[0]]
     return epoch_figure(
-        first, "Validation loss at a high and at a low learning rate.", nearest_lrs(first, (0.05, 0.0005))
+        first, "Validation loss at a high and at a low learning rate.", nearest_lrs(first["lr"], (0.05, 0.0005))
     )

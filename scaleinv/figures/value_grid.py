@@ -4,15 +4,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import LogNorm
 
+from scaleinv.best import last_epoch
 from scaleinv.figures.curves import DATASETS, datasets_of
 from scaleinv.figures.style import PAGE, RED, Drawing, panels
 
 
-def medians(records: pd.DataFrame, epoch: int) -> pd.DataFrame:
-    """Return the median over seeds of the validation loss after ``epoch``; a diverged member counts as infinite."""
-    last = records[records["epoch"] == epoch].copy()
-    last.loc[(last["status"] == "diverged") | last["val_loss"].isna(), "val_loss"] = np.inf
-    grouped = last.groupby(["dataset", "value", "lr"])["val_loss"]
+def medians(records: pd.DataFrame) -> pd.DataFrame:
+    """Return the median over seeds of the last validation loss; a diverged member counts as infinite."""
+    grouped = last_epoch(records).groupby(["dataset", "value", "lr"])["val_loss"]
     return grouped.agg(median="median", n="size", diverged=lambda v: int(np.isinf(v).sum())).reset_index()
 
 
@@ -24,7 +23,7 @@ def value_grid(records: pd.DataFrame) -> Drawing:
     for ax, name in zip(axes, names, strict=True):
         own = records[records["dataset"] == name]
         epoch = int(own["epoch"].max())
-        table = medians(own, epoch)
+        table = medians(own)
         grid = table.pivot(index="value", columns="lr", values="median")
         finite = np.where(np.isfinite(grid), grid, np.nan)
         norm = LogNorm(np.nanmin(finite), min(np.nanmax(finite), 30 * np.nanmin(finite)))
