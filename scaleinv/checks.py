@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from scaleinv.backprop import Backprop
+from scaleinv.backprop import Backprop, one_hot, score
 from scaleinv.network import Network, describe
 from scaleinv.optim import SGD, Adam
 from scaleinv.optim.base import Optimizer
@@ -157,16 +157,17 @@ def _losses(
     chart = space.chart(graph, weights)
     weights = chart.start()
     state = rule.init(weights)
+    targets = one_hot(labels[None], network.sizes[-1], images.dtype)
     losses = []
     for k in range(steps):
         if scalings:
             chart = chart.at(rescale(graph, weights, scalings[k]))
             weights = chart.start()
-        losses.append(backprop.score(weights, images[None], labels[None]).loss / len(labels))
+        losses.append(score(backprop.logits(weights, images[None]), labels[None]).loss.mean(-1))
         index = torch.arange(k * batch_size, (k + 1) * batch_size) % len(labels)
-        _, grads = backprop.loss_and_grad(weights, images[None, index], labels[None, index])
+        _, grads = backprop.gradient(weights, images[None, index], targets[..., index])
         coords = chart.to_coords(weights) if rule.reads_coords else {}
         direction, state = rule.update(chart.pullback_(weights, grads), state, coords)
         chart.retract_(weights, direction, step)
-    losses.append(backprop.score(weights, images[None], labels[None]).loss / len(labels))
+    losses.append(score(backprop.logits(weights, images[None]), labels[None]).loss.mean(-1))
     return torch.cat(losses)

@@ -10,12 +10,12 @@ class CapturedStep:
     """A step that was captured once and is replayed on new inputs of the same shapes."""
 
     def __init__(
-        self, step: Callable[..., None], inputs: Sequence[Tensor], state: Sequence[Tensor], warm_up: int = 3
+        self, step: Callable[..., Tensor], inputs: Sequence[Tensor], state: Sequence[Tensor], warm_up: int = 3
     ) -> None:
         """Capture ``step``.
 
         Args:
-            step: works in place, and never waits for the device.
+            step: works in place, and never waits for the device; returns one tensor.
             inputs: example arguments of the step.
             state: the tensors that the step changes; they are as before when this returns.
             warm_up: number of steps before the capture, which lets libraries allocate their workspaces.
@@ -32,10 +32,11 @@ class CapturedStep:
             tensor.copy_(old)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
-            step(*self._inputs)
+            self._result = step(*self._inputs)
 
-    def __call__(self, *inputs: Tensor) -> None:
-        """Take the step on ``inputs``."""
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Take the step on ``inputs``; its result lasts until the next call."""
         for own, given in zip(self._inputs, inputs, strict=True):
             own.copy_(given)
         self._graph.replay()
+        return self._result

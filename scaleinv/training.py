@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from scaleinv.backprop import Backprop, Score
+from scaleinv.backprop import Backprop, Score, one_hot, score
 from scaleinv.data import Dataset, Slab, Split, batch_order
 from scaleinv.graphs import CapturedStep
 from scaleinv.network import Network
@@ -155,10 +156,9 @@ class Stack:
         self.state = self._rule.init(self.weights)
         self._readings = [probe.attach(self.chart, self.weights) for probe in cell.probes]
         count = len(members)
-        # One row a step, so that a step only writes; sums and divergence are found once an epoch.
-        self._losses = torch.zeros(cell.steps_per_epoch, count, dtype=dtype, device=self.device)
-        self._corrects = torch.zeros(cell.steps_per_epoch, count, dtype=torch.int64, device=self.device)
-        self._row = torch.zeros(1, dtype=torch.int64, device=self.device)
+        # Kept until a slab is scored, so that a step need not.
+        slab = min(self._steps_per_slab() * cell.batch_size, len(cell.dataset.train))
+        self._logits = torch.empty(count, network.sizes[-1], slab, dtype=dtype, device=self.device)
         self._steps = torch.zeros((), dtype=torch.int64, device=self.device)
         self.first_bad_step = torch.zeros(count, dtype=torch.int64, device=self.device)
         self._captured: CapturedStep | None = None
@@ -175,26 +175,27 @@ class Stack:
         for name, own in self.tensors().items():
             own.copy_(tensors[name])
 
-    def step(self, images: Tensor, labels: Tensor) -> None:
+    def step(self, images: Tensor, targets: Tensor) -> Tensor:
         """Take one step with every member.
 
         Args:
             images: float ``(seeds, batch, features)``.
-            labels: ``(seeds, batch)``.
+            targets: probability of every class, ``(seeds, classes, batch)``.
+
+        Returns:
+            The outputs before the step, ``(members, classes, batch)``, until the next one overwrites them.
         """
-        score, grads = self._backprop.loss_and_grad(self.weights, images, labels)
+        logits, grads = self._backprop.gradient(self.weights, images, targets)
         coords = self.chart.to_coords(self.weights) if self._rule.reads_coords else {}
         grads = self.chart.pullback_(self.weights, grads)
         direction, self.state = self._rule.update(grads, self.state, coords)
         self.chart.retract_(self.weights, direction, self._step_size)
-        self._losses.index_copy_(0, self._row, score.loss[None])
-        self._corrects.index_copy_(0, self._row, score.correct[None])
-        self._row += 1
         for reading in self._readings:
             reading.after_step(self.weights)
+        return logits
 
     def train_epoch(self, epoch: int, after_step: Callable[[], object] | None = None) -> Score:
-        """Train one epoch and return the scores of its batches, each taken before its step.
+        """Train one epoch and return the summed scores of its batches, each taken before its step.
 
         Args:
             epoch: counted from 1; with the seeds it decides the order of the batches.
@@ -202,48 +203,54 @@ class Stack:
         """
         data, size = self.cell.dataset, self.cell.batch_size
         order = torch.stack([batch_order(seed, epoch, len(data.train)) for seed in self.seeds]).to(self.device)
-        self._row.zero_()
-        slab = size * max(1, _slab_bytes(self.device) // (4 * size * data.features * len(self.seeds)))
-        for start in range(0, order.shape[1], slab):
-            index = order[:, start : start + slab]
+        parts = []
+        for index in order.split(self._steps_per_slab() * size, 1):
             images = self._slab.gather(data.train.images, index)
             labels = data.train.labels[index]
-            for batch in range(0, index.shape[1], size):
-                self._run(images[:, batch : batch + size], labels[:, batch : batch + size])
+            targets = one_hot(labels, self._logits.shape[1], images.dtype)
+            logits = self._logits[..., : index.shape[1]]
+            for start in range(0, index.shape[1], size):
+                batch = slice(start, start + size)
+                logits[..., batch].copy_(self._run(images[:, batch], targets[..., batch]))
                 if after_step:
                     after_step()
-        return self._close_epoch()
+            parts.append(self._take_note(score(logits, labels)))
+        return _sum(parts)
 
-    def _close_epoch(self) -> Score:
-        """Sum the epoch's losses and find the first step of each member whose loss was not finite."""
-        is_bad = ~self._losses.isfinite()
-        first = self._steps + is_bad.int().argmax(0) + 1
-        self.first_bad_step = torch.where((self.first_bad_step == 0) & is_bad.any(0), first, self.first_bad_step)
-        self._steps += len(self._losses)
-        return Score(self._losses.sum(0, dtype=torch.float64), self._corrects.sum(0))
+    def _steps_per_slab(self) -> int:
+        """Return how many batches to gather, and to score, at once."""
+        data = self.cell.dataset
+        classes = self.cell.network.sizes[-1]
+        an_image = len(self.seeds) * (data.features + classes) + len(self.members) * classes
+        return max(1, _slab_bytes(self.device) // (4 * self.cell.batch_size * an_image))
 
-    def _run(self, images: Tensor, labels: Tensor) -> None:
+    def _take_note(self, scores: Score) -> Score:
+        """Find the first step of each member whose loss was not finite; return the sums over a slab's steps."""
+        size = self.cell.batch_size
+        by_step = pad(scores.loss, (0, -scores.loss.shape[1] % size)).unflatten(1, (-1, size)).sum(-1)
+        is_bad = ~by_step.isfinite()
+        first = self._steps + is_bad.int().argmax(1) + 1
+        self.first_bad_step = torch.where((self.first_bad_step == 0) & is_bad.any(1), first, self.first_bad_step)
+        self._steps += by_step.shape[1]
+        return scores.total()
+
+    def _run(self, images: Tensor, targets: Tensor) -> Tensor:
         """Take one step, on a GPU by replaying the captured one."""
         if self.device.type != "cuda" or images.shape[1] != self.cell.batch_size:
-            self.step(images, labels)
-            return
+            return self.step(images, targets)
         if self._captured is None:
-            tensors = [*self.tensors().values(), self._losses, self._corrects, self._row]
-            self._captured = CapturedStep(self.step, (images, labels), tensors)
-        self._captured(images, labels)
+            self._captured = CapturedStep(self.step, (images, targets), list(self.tensors().values()))
+        return self._captured(images, targets)
 
     def score(self, split: Split) -> Score:
         """Score every member on a whole split."""
-        width = 2 * sum(self.cell.network.sizes) * len(self.members)
-        slab = max(128, 4 * _slab_bytes(self.device) // (4 * width))
-        loss = torch.zeros(len(self.members), dtype=torch.float64, device=self.device)
-        correct = torch.zeros(len(self.members), dtype=torch.int64, device=self.device)
+        slab = max(128, 4 * _slab_bytes(self.device) // (4 * 2 * sum(self.cell.network.sizes) * len(self.members)))
+        parts = []
         for start in range(0, len(split), slab):
             images = self._slab.normalise(split.images[start : start + slab])
-            part = self._backprop.score(self.weights, images[None], split.labels[None, start : start + slab])
-            loss += part.loss
-            correct += part.correct
-        return Score(loss, correct)
+            logits = self._backprop.logits(self.weights, images[None])
+            parts.append(score(logits, split.labels[None, start : start + slab]).total())
+        return _sum(parts)
 
     def result(self, train: Score | None) -> EpochResult:
         """Evaluate the members and bring the epoch's numbers to the CPU.
@@ -269,6 +276,10 @@ def flatten(nest: Any, prefix: str) -> dict[str, Tensor]:
     if isinstance(nest, Tensor):
         return {prefix: nest}
     return {name: t for key, part in nest.items() for name, t in flatten(part, f"{prefix}/{key}").items()}
+
+
+def _sum(parts: Sequence[Score]) -> Score:
+    return Score(torch.stack([p.loss for p in parts]).sum(0), torch.stack([p.correct for p in parts]).sum(0))
 
 
 def _means(score: Score, n: int) -> tuple[Tensor, Tensor]:

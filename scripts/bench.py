@@ -21,6 +21,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from scaleinv.backprop import one_hot, score
 from scaleinv.data import Dataset, Slab, Split
 from scaleinv.environment import describe, free_bytes, pick_device, set_up
 from scaleinv.figures.bench import draw
@@ -167,11 +168,11 @@ def time_parts(stack: Stack, repeats: int, device: torch.device) -> dict[str, fl
     slab = Slab(data)
     gathering = _mean_seconds(lambda: slab.gather(data.train.images, index), device, 4) / 16
     images, labels = slab.gather(data.train.images, index)[:, :BATCH], data.train.labels[index[:, :BATCH]]
-    backprop = stack._backprop
-    arithmetic = _mean_seconds(
-        lambda: backprop.loss_and_grad(stack.weights, images, labels), device, max(3, repeats // 8)
-    )
-    return {"step": whole, "arithmetic": arithmetic, "gathering": gathering}
+    all_labels = data.train.labels[None, : stack._logits.shape[2]]
+    backprop, targets = stack._backprop, one_hot(labels, 10, torch.float32)
+    arithmetic = _mean_seconds(lambda: backprop.gradient(stack.weights, images, targets), device, max(3, repeats // 8))
+    scoring = _mean_seconds(lambda: score(stack._logits, all_labels), device, 4) / (stack._logits.shape[2] / BATCH)
+    return {"step": whole, "arithmetic": arithmetic, "gathering": gathering, "scoring": scoring}
 
 
 def measure_serial(name: str, device: torch.device) -> dict[str, float]:
@@ -220,7 +221,9 @@ def finish(rows: list[dict], floor: Floor, device: torch.device) -> pd.DataFrame
     table["ratio_to_floor"] = table["seconds"] / table["floor_seconds"]
     table["share_evaluation"] = table["evaluation"] / (table["step"] * steps)
     table["share_gathering"] = table["gathering"] / table["step"]
-    table["share_optimizer"] = (table["step"] - table["arithmetic"] - table["gathering"]).clip(lower=0) / table["step"]
+    table["share_scoring"] = table["scoring"] / table["step"]
+    rest = table["step"] - table["arithmetic"] - table["gathering"] - table["scoring"]
+    table["share_optimizer"] = rest.clip(lower=0) / table["step"]
     table["speed_up_over_serial"] = table["serial_seconds"] / table["seconds"]
     return table
 

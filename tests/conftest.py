@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from scaleinv.backprop import Backprop, one_hot
 from scaleinv.network import Network, mlp
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 
@@ -64,6 +65,14 @@ def batch(network: Network, n: int = 8, dtype: torch.dtype = torch.float64, seed
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(n, network.sizes[0], generator=generator, dtype=torch.float64).to(dtype)
     return images, torch.randint(network.sizes[-1], (n,), generator=generator)
+
+
+def stacked_gradients(
+    network: Network, weights: dict[str, Tensor], images: Tensor, labels: Tensor
+) -> dict[str, Tensor]:
+    """Compute the gradients of all members, which share one batch."""
+    targets = one_hot(labels[None], network.sizes[-1], images.dtype)
+    return Backprop(network).gradient(weights, images[None], targets)[1]
 
 
 def member(tensors: dict[str, Tensor], index: int) -> dict[str, Tensor]:

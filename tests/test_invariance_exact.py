@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from conftest import INVARIANT, batch, draw
+from conftest import INVARIANT, batch, draw, stacked_gradients
 
-from scaleinv.backprop import Backprop
 from scaleinv.network import mlp
 from scaleinv.optim import SGD, Adam, AdamW, RMSprop
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
@@ -38,7 +37,7 @@ def outputs(space, optimizer, weights, every_step, dtype):
             chart = chart.at(rescale(NETWORK.graph, weights, scales))
             weights = chart.start()
         x, y = batch(NETWORK, 16, dtype, seed=k)
-        _, grads = Backprop(NETWORK).loss_and_grad(weights, x[None], y[None])
+        grads = stacked_gradients(NETWORK, weights, x, y)
         coords = chart.to_coords(weights)
         direction, state = rule.update(chart.pullback_(weights, grads), state, coords)
         chart.retract_(weights, direction, step)

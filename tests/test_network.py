@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from conftest import NETWORKS, TINY, assert_close, batch, draw, member
+from conftest import NETWORKS, TINY, assert_close, batch, draw, member, stacked_gradients
 from torch import nn
 
-from scaleinv.backprop import Backprop
+from scaleinv.backprop import Backprop, one_hot, score
 from scaleinv.network import UnsupportedNetworkError, describe, mlp
 from scaleinv.reference import gradients
 
@@ -27,30 +27,33 @@ def test_init_leaves_the_global_generator_alone():
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+@pytest.mark.parametrize("groups", [1, 2, 6])
 @pytest.mark.parametrize("slope", [0.0, 0.1, -0.5, 1.5])
 @pytest.mark.parametrize("bias", [False, True])
-def test_closed_form_gradients_are_autograds(slope, bias):
+def test_closed_form_gradients_are_autograds(groups, slope, bias):
     network = mlp((5, 4, 6, 4, 3), bias, slope)
     weights = draw(network, 6)
     backprop = Backprop(network)
-    # Two groups of three members; the second call, with another batch size, must not disturb the first's buffers.
+    # The second call, with another batch size, must not disturb the first's buffers.
     for n in (8, 3, 8):
-        images = torch.stack([batch(network, n, seed=s)[0] for s in (1, 2)])
-        labels = torch.stack([batch(network, n, seed=s)[1] for s in (1, 2)])
-        score, grads = backprop.loss_and_grad(weights, images, labels)
+        images = torch.stack([batch(network, n, seed=s)[0] for s in range(groups)])
+        labels = torch.stack([batch(network, n, seed=s)[1] for s in range(groups)])
+        logits, grads = backprop.gradient(weights, images, one_hot(labels, 3, images.dtype))
+        scored = score(logits, labels)
         for i in range(6):
-            losses, wanted = gradients(network, member(weights, i), images[i // 3], labels[i // 3])
+            group = i // (6 // groups)
+            losses, wanted = gradients(network, member(weights, i), images[group], labels[group])
             assert_close(member(grads, i), wanted)
-            assert score.loss[i].item() == pytest.approx(losses.item() * n)
-            outputs = network.forward(member(weights, i), images[i // 3])
-            assert score.correct[i] == (outputs.argmax(1) == labels[i // 3]).sum()
+            assert scored.loss[i].mean().item() == pytest.approx(losses.item())
+            outputs = network.forward(member(weights, i), images[group])
+            assert torch.equal(scored.correct[i], outputs.argmax(1) == labels[group])
 
 
 def test_an_activation_behind_the_last_layer():
     network = describe(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU()))
     weights = draw(network)
     images, labels = batch(network)
-    _, grads = Backprop(network).loss_and_grad(weights, images[None], labels[None])
+    grads = stacked_gradients(network, weights, images, labels)
     for i in range(3):
         assert_close(member(grads, i), gradients(network, member(weights, i), images, labels)[1])
 
@@ -60,7 +63,7 @@ def test_a_dead_network_is_not_right_about_everything():
     network = mlp((3, 2, 4))
     weights = {name: torch.zeros(1, *shape) for name, shape in network.graph.shapes.items()}
     labels = torch.tensor([[1, 2, 3, 0]])
-    assert Backprop(network).score(weights, torch.ones(1, 4, 3), labels).correct.item() == 1
+    assert score(Backprop(network).logits(weights, torch.ones(1, 4, 3)), labels).total().correct.item() == 1
 
 
 @pytest.mark.parametrize("network", NETWORKS)

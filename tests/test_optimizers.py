@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from conftest import TINY, assert_close, batch, draw, member
+from conftest import TINY, assert_close, batch, draw, member, stacked_gradients
 
-from scaleinv.backprop import Backprop
 from scaleinv.optim import SGD, Adam, AdamW, RMSprop
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 
@@ -43,7 +42,7 @@ def train(optimizer, space, weights, lrs, steps=25, dtype=torch.float64):
     state = rule.init(weights)
     for k in range(steps):
         images, labels = batch(TINY, dtype=dtype, seed=k)
-        _, grads = Backprop(TINY).loss_and_grad(weights, images[None], labels[None])
+        grads = stacked_gradients(TINY, weights, images, labels)
         coords = chart.to_coords(weights)
         direction, state = rule.update(chart.pullback_(weights, grads), state, coords)
         chart.retract_(weights, direction, -torch.tensor(lrs, dtype=dtype))

@@ -133,6 +133,19 @@ def test_a_diverging_member_ends_nobody_else(tmp_path):
     assert_same_numbers(good, without)
 
 
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_how_many_steps_are_gathered_and_scored_at_once_does_not_matter(tmp_path, monkeypatch, steps):
+    """23 steps an epoch, the last of them on fewer images; the second member diverges some steps into an epoch."""
+    grid = ["optimizer.lr=[0.1,3,0.01]", "seeds=2", "epochs=2", "network.negative_slope=0.5"]
+    at_once = trained(tmp_path / "a", *grid)
+    monkeypatch.setattr(Stack, "_steps_per_slab", lambda self: steps)
+    in_parts = trained(tmp_path / "b", *grid)
+    assert_same_numbers(in_parts, at_once)
+    assert in_parts.diverged_step.equals(at_once.diverged_step)
+    assert (at_once.diverged_step.dropna() > 5).all()
+    assert at_once.diverged_step.notna().any()
+
+
 def test_divergence_at_the_very_last_step_is_noticed(tmp_path):
     """One step an epoch: the loss before it is fine, the weights after it are not."""
     records = trained(tmp_path, "batch_size=2000", "optimizer.lr=1e308", "epochs=1")

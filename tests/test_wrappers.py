@@ -4,11 +4,10 @@ import copy
 
 import pytest
 import torch
-from conftest import SPACES, TINY, assert_close, batch
+from conftest import SPACES, TINY, assert_close, batch, stacked_gradients
 from torch import nn
 from torch.nn.utils import parametrize
 
-from scaleinv.backprop import Backprop
 from scaleinv.network import UnsupportedNetworkError
 from scaleinv.optim import SGD, Adam
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace
@@ -46,7 +45,7 @@ def train_stacked(space, ours, model, lr, steps=10):
     memory = rule.init(weights)
     for k in range(steps):
         images, labels = batch(TINY, seed=k)
-        _, grads = Backprop(TINY).loss_and_grad(weights, images[None], labels[None])
+        grads = stacked_gradients(TINY, weights, images, labels)
         direction, memory = rule.update(chart.pullback_(weights, grads), memory, chart.to_coords(weights))
         chart.retract_(weights, direction, torch.tensor([-lr], dtype=torch.float64))
     return {n: w[0] for n, w in weights.items()}
