@@ -5,12 +5,14 @@ batch is then one wide matrix product, and nothing is ever transposed in memory.
 numbers (a test says so) at about twice the time for one member.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from scaleinv.network import Network, Weights
+from scaleinv.network import Layer, Network, Weights
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,97 @@ def one_hot(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
     return zeros.scatter_(1, labels[:, None], 1.0)
 
 
+@dataclass(frozen=True)
+class LayerGradient:
+    """Gradients of a layer: the matrix's is the product ``delta @ inputs``, the bias's the sum of delta.
+
+    Left as factors, a product can be added to the weights at once; written out, it is as large as they are.
+
+    Attributes:
+        layer: whose.
+        delta: gradients by the layer's outputs, ``(members, out, batch)``; a buffer.
+        inputs: what the layer read, ``(groups, batch, in)``; members are split evenly over the groups.
+    """
+
+    layer: Layer
+    delta: Tensor
+    inputs: Tensor
+
+    def write_(self, tensors: Weights) -> None:
+        """Write the gradients into those of the layer's tensors that are given."""
+        if self.layer.weight in tensors:
+            _multiply(self.delta, self.inputs, tensors[self.layer.weight], keep=0)
+        if self.layer.bias is not None and self.layer.bias in tensors:
+            torch.sum(self.delta, -1, out=tensors[self.layer.bias])
+
+    def add_to_(self, tensors: Weights, factor: Tensor) -> None:
+        """Add ``factor`` times the gradients to those of the layer's tensors that are given; uses delta up.
+
+        Args:
+            tensors: by name, contiguous.
+            factor: broadcasts against delta; the same for all images.
+        """
+        self.delta.mul_(factor)
+        if self.layer.weight in tensors:
+            _multiply(self.delta, self.inputs, tensors[self.layer.weight], keep=1)
+        if self.layer.bias is not None and self.layer.bias in tensors:
+            tensors[self.layer.bias].add_(self.delta.sum(-1))
+
+    def in_columns(self, columns: Tensor) -> Tensor:
+        """Return one entry of every row of the matrix's gradient, ``(members, out)``.
+
+        Args:
+            columns: one a row, shape ``(out,)``, or one a member and row, ``(members, out)``.
+        """
+        groups, shared = len(self.inputs), len(self.delta) // len(self.inputs)
+        if columns.dim() == 1:
+            read = self.inputs.index_select(-1, columns).mT[:, None]
+        else:
+            group = torch.arange(groups, device=columns.device).repeat_interleave(shared)[:, None]
+            read = self.inputs.mT[group, columns].unflatten(0, (groups, shared))
+        return (self.delta.unflatten(0, (groups, shared)) * read).sum(-1).flatten(0, 1)
+
+
+class Gradient:
+    """The mean cross-entropy's gradient at a batch, layer by layer and not yet multiplied out.
+
+    Attributes:
+        layers: by the names of their matrices, the last layer first.
+    """
+
+    def __init__(self, layers: Sequence[LayerGradient], buffers: dict[str, Tensor]) -> None:
+        """Keep the factors; ``buffers`` are what :meth:`whole` writes into, and makes if they are not there."""
+        self.layers = {gradient.layer.weight: gradient for gradient in layers}
+        self._buffers = buffers
+
+    def whole(self, like: Weights) -> dict[str, Tensor]:
+        """Multiply out the gradients of some tensors.
+
+        Args:
+            like: the weights whose gradients are wanted, by name.
+
+        Returns:
+            Gradients ``(members, ...)`` in buffers that are used again at the next batch.
+        """
+        for name, w in like.items():
+            if name not in self._buffers or self._buffers[name].shape != w.shape:
+                self._buffers[name] = torch.empty_like(w, memory_format=torch.contiguous_format)
+        grads = {name: self._buffers[name] for name in like}
+        for layer in self.layers.values():
+            layer.write_(grads)
+        return grads
+
+    def add_to_(self, weights: Weights, factor: Tensor) -> None:
+        """Add a member's ``factor`` times the gradient to its weights; the factors are used up.
+
+        Args:
+            weights: contiguous tensors ``(members, ...)``, changed in place.
+            factor: shape ``(members,)``.
+        """
+        for layer in self.layers.values():
+            layer.add_to_(weights, factor.view(-1, 1, 1))
+
+
 class Backprop:
     """Forward and backward passes of one network, for stacks of members."""
 
@@ -61,7 +154,7 @@ class Backprop:
         self._workspaces: dict[tuple[int, int, int], _Workspace] = {}
         self._grads: dict[str, Tensor] = {}
 
-    def gradient(self, weights: Weights, images: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def gradient(self, weights: Weights, images: Tensor, targets: Tensor) -> tuple[Tensor, Gradient]:
         """Compute the mean cross-entropy's gradient for every member (thesis, eq. 1.7).
 
         Nothing here is about the loss itself: its sums cost more launches than its gradient, so they are left to
@@ -73,28 +166,23 @@ class Backprop:
             targets: probability of every class, ``(groups, classes, batch)``; see :func:`one_hot`.
 
         Returns:
-            The logits ``(members, classes, batch)`` and the gradients ``(members, ...)``. Both live in buffers that the
-            next call overwrites.
+            The logits ``(members, classes, batch)`` and the gradient. Both live in buffers that the next call
+            overwrites.
         """
-        layers = self.network.layers
         work = self._forward(weights, images)
         # d loss / d logits = (softmax - targets) / batch.
         delta = torch.softmax(work.logits, 1, out=work.deltas[-1])
         delta.view(work.groups, -1, *delta.shape[1:]).sub_(targets[:, None])
         delta.div_(work.batch)
-        grads = self._gradient_buffers(weights)
-        for depth in range(len(layers) - 1, -1, -1):
-            layer = layers[depth]
+        found = []
+        for depth in range(len(self.network.layers) - 1, -1, -1):
+            layer, delta = self.network.layers[depth], work.deltas[depth]
             if layer.slope is not None:
-                delta = _activation_backward(delta, work.outputs[depth], layer.slope)
-            if layer.bias is not None:
-                torch.sum(delta, -1, out=grads[layer.bias])
+                _activation_backward(delta, work.outputs[depth], layer.slope)
+            found.append(LayerGradient(layer, delta, work.activated[depth - 1].mT if depth else images))
             if depth:
-                torch.bmm(delta, work.activated[depth - 1].mT, out=grads[layer.weight])
-                delta = torch.bmm(weights[layer.weight].mT, delta, out=work.deltas[depth - 1])
-            else:
-                _first_gradient(delta, images, grads[layer.weight])
-        return work.logits, grads
+                torch.bmm(weights[layer.weight].mT, delta, out=work.deltas[depth - 1])
+        return work.logits, Gradient(found, self._grads)
 
     def logits(self, weights: Weights, images: Tensor) -> Tensor:
         """Return the outputs of each member, in a buffer as in :meth:`gradient`."""
@@ -130,13 +218,6 @@ class Backprop:
             self._workspaces[key] = _Workspace(self.network, *key, matrix)
         return self._workspaces[key]
 
-    def _gradient_buffers(self, weights: Weights) -> dict[str, Tensor]:
-        if not self._grads or any(self._grads[name].shape != w.shape for name, w in weights.items()):
-            self._grads = {
-                name: torch.empty_like(w, memory_format=torch.contiguous_format) for name, w in weights.items()
-            }
-        return dict(self._grads)
-
 
 class _Workspace:
     """Activations of one batch, ``(members, features, batch)``.
@@ -144,8 +225,7 @@ class _Workspace:
     Attributes:
         outputs: of every layer, before its activation; but where that keeps the sign it works in place.
         activated: of every layer, behind its activation; the last are the logits.
-        deltas: gradients by the outputs of every layer. Two buffers in turn hold them all: the smaller the workspace,
-            the more weights stay in the cache.
+        deltas: gradients by the outputs of every layer.
     """
 
     def __init__(self, network: Network, members: int, groups: int, batch: int, like: Tensor) -> None:
@@ -158,26 +238,28 @@ class _Workspace:
             torch.empty_like(out) if layer.slope is not None and layer.slope < 0 else out
             for layer, out in zip(network.layers, self.outputs, strict=True)
         ]
-        turns = [empty(max(network.sizes[1:])).flatten() for _ in range(2)]
-        self.deltas = [turns[i % 2][: out.numel()].view_as(out) for i, out in enumerate(self.outputs)]
+
+    @cached_property
+    def deltas(self) -> list[Tensor]:
+        return [torch.empty_like(out) for out in self.outputs]
 
     @property
     def logits(self) -> Tensor:
         return self.activated[-1]
 
 
-def _first_gradient(delta: Tensor, images: Tensor, out: Tensor) -> None:
-    """Multiply the deltas of every member with the images of its group: ``(members, features, in)``.
+def _multiply(delta: Tensor, inputs: Tensor, out: Tensor, keep: int) -> None:
+    """Compute ``out <- keep out + delta @ inputs``, ``(members, out, in)``, for inputs that groups of members share.
 
     One product a member, not one wide one as on the way forward: this product writes as much as it multiplies, and
     a wide one reads and writes its result by halves (1.3 to 1.5 times the time, measured, from 64 members on).
     """
-    shared = len(delta) // len(images)
+    shared = len(delta) // len(inputs)
     if shared == 1:
-        torch.bmm(delta, images, out=out)
+        torch.baddbmm(out, delta, inputs, beta=keep, out=out)
         return
-    for own, theirs, product in zip(delta.split(shared), images, out.split(shared), strict=True):
-        torch.bmm(own, theirs.expand(shared, -1, -1), out=product)
+    for own, theirs, product in zip(delta.split(shared), inputs, out.split(shared), strict=True):
+        torch.baddbmm(product, own, theirs.expand(shared, -1, -1), beta=keep, out=product)
 
 
 def _activation(z: Tensor, slope: float, out: Tensor) -> None:
@@ -187,7 +269,8 @@ def _activation(z: Tensor, slope: float, out: Tensor) -> None:
         torch._C._nn.leaky_relu(z, slope, out=out)
 
 
-def _activation_backward(delta: Tensor, z: Tensor, slope: float) -> Tensor:
+def _activation_backward(delta: Tensor, z: Tensor, slope: float) -> None:
     if slope == 0:
-        return torch.ops.aten.threshold_backward.grad_input(delta, z, 0, grad_input=delta)
-    return torch.ops.aten.leaky_relu_backward.grad_input(delta, z, slope, False, grad_input=delta)
+        torch.ops.aten.threshold_backward.grad_input(delta, z, 0, grad_input=delta)
+    else:
+        torch.ops.aten.leaky_relu_backward.grad_input(delta, z, slope, False, grad_input=delta)

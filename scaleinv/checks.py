@@ -165,9 +165,9 @@ def _losses(
             weights = chart.start()
         losses.append(score(backprop.logits(weights, images[None]), labels[None]).loss.mean(-1))
         index = torch.arange(k * batch_size, (k + 1) * batch_size) % len(labels)
-        _, grads = backprop.gradient(weights, images[None, index], targets[..., index])
+        _, gradient = backprop.gradient(weights, images[None, index], targets[..., index])
         coords = chart.to_coords(weights) if rule.reads_coords else {}
-        direction, state = rule.update(chart.pullback_(weights, grads), state, coords)
+        direction, state = rule.update(chart.pullback_(weights, gradient.whole(weights)), state, coords)
         chart.retract_(weights, direction, step)
     losses.append(score(backprop.logits(weights, images[None]), labels[None]).loss.mean(-1))
     return torch.cat(losses)

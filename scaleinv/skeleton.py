@@ -6,6 +6,7 @@ back to the inputs. In the source both lie on the diagonals; here they are two s
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -29,9 +30,23 @@ class Pick:
     index: Tensor
     ends: Tensor
 
+    @cached_property
+    def span(self) -> slice | None:
+        """The index as a slice, if its entries are evenly spaced (a diagonal's are); else None.
+
+        A strided view is several times faster to write through than an index.
+        """
+        if self.index.dim() > 1 or len(self.index) < 2:
+            return None
+        first, second, last = int(self.index[0]), int(self.index[1]), int(self.index[-1])
+        if second <= first or not bool((self.index.diff() == second - first).all()):
+            return None
+        return slice(first, last + 1, second - first)
+
     def read(self, tensor: Tensor, own: int = 2) -> Tensor:
-        """Return the picked entries of ``tensor``, shape ``(*members, n)``; ``own`` counts its own dims."""
-        return take(tensor.flatten(-own), self.index)
+        """Return a copy of the picked entries of ``tensor``, ``(*members, n)``; ``own`` counts its own dims."""
+        flat = tensor.flatten(-own)
+        return take(flat, self.index) if self.span is None else flat[..., self.span].clone()
 
     def write(self, tensor: Tensor, values: Tensor | float, own: int = 2) -> Tensor:
         """Return a copy of ``tensor`` with the picked entries replaced; differentiable."""
@@ -43,7 +58,9 @@ class Pick:
     def zero_(self, tensor: Tensor, own: int = 2) -> None:
         """Set the picked entries of a contiguous ``tensor`` to zero in place."""
         flat = tensor.view(*tensor.shape[:-own], -1)
-        if self.index.dim() == 1:
+        if self.span is not None:
+            flat[..., self.span].zero_()
+        elif self.index.dim() == 1:
             flat.index_fill_(-1, self.index, 0.0)
         else:
             flat.scatter_(-1, self.index, 0.0)
@@ -51,14 +68,20 @@ class Pick:
     def write_(self, tensor: Tensor, values: Tensor, own: int = 2) -> None:
         """Replace the picked entries of a contiguous ``tensor`` in place."""
         flat = tensor.view(*tensor.shape[:-own], -1)
-        if self.index.dim() == 1:
+        if self.span is not None:
+            flat[..., self.span].copy_(values)
+        elif self.index.dim() == 1:
             flat.index_copy_(-1, self.index, values)
         else:
             flat.scatter_(-1, self.index, values)
 
     def add_(self, tensor: Tensor, values: Tensor, own: int = 2) -> None:
         """Add to the picked entries of a contiguous ``tensor`` in place."""
-        add_at_(tensor.view(*tensor.shape[:-own], -1), self.index, values)
+        flat = tensor.view(*tensor.shape[:-own], -1)
+        if self.span is not None:
+            flat[..., self.span].add_(values)
+        else:
+            add_at_(flat, self.index, values)
 
     def mask(self, graph: Graph) -> Tensor:
         """Return a boolean tensor, True at the picked entries, ``(own shape)`` or ``(*members, own shape)``."""

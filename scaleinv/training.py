@@ -185,11 +185,14 @@ class Stack:
         Returns:
             The outputs before the step, ``(members, classes, batch)``, until the next one overwrites them.
         """
-        logits, grads = self._backprop.gradient(self.weights, images, targets)
-        coords = self.chart.to_coords(self.weights) if self._rule.reads_coords else {}
-        grads = self.chart.pullback_(self.weights, grads)
-        direction, self.state = self._rule.update(grads, self.state, coords)
-        self.chart.retract_(self.weights, direction, self._step_size)
+        logits, gradient = self._backprop.gradient(self.weights, images, targets)
+        if self._rule.is_identity:
+            self.chart.descend_(self.weights, gradient, self._step_size)
+        else:
+            coords = self.chart.to_coords(self.weights) if self._rule.reads_coords else {}
+            grads = self.chart.pullback_(self.weights, gradient.whole(self.weights))
+            direction, self.state = self._rule.update(grads, self.state, coords)
+            self.chart.retract_(self.weights, direction, self._step_size)
         for reading in self._readings:
             reading.after_step(self.weights)
         return logits

@@ -170,7 +170,9 @@ def time_parts(stack: Stack, repeats: int, device: torch.device) -> dict[str, fl
     images, labels = slab.gather(data.train.images, index)[:, :BATCH], data.train.labels[index[:, :BATCH]]
     all_labels = data.train.labels[None, : stack._logits.shape[2]]
     backprop, targets = stack._backprop, one_hot(labels, 10, torch.float32)
-    arithmetic = _mean_seconds(lambda: backprop.gradient(stack.weights, images, targets), device, max(3, repeats // 8))
+    arithmetic = _mean_seconds(
+        lambda: backprop.gradient(stack.weights, images, targets)[1].whole(stack.weights), device, max(3, repeats // 8)
+    )
     scoring = _mean_seconds(lambda: score(stack._logits, all_labels), device, 4) / (stack._logits.shape[2] / BATCH)
     return {"step": whole, "arithmetic": arithmetic, "gathering": gathering, "scoring": scoring}
 

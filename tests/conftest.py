@@ -72,7 +72,7 @@ def stacked_gradients(
 ) -> dict[str, Tensor]:
     """Compute the gradients of all members, which share one batch."""
     targets = one_hot(labels[None], network.sizes[-1], images.dtype)
-    return Backprop(network).gradient(weights, images[None], targets)[1]
+    return Backprop(network).gradient(weights, images[None], targets)[1].whole(weights)
 
 
 def member(tensors: dict[str, Tensor], index: int) -> dict[str, Tensor]:

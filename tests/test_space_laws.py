@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from conftest import EXPLICIT, INVARIANT, NETWORKS, SPACES, TINY, assert_close, batch, draw, member
+from conftest import EXPLICIT, INVARIANT, NETWORKS, SPACES, TINY, assert_close, batch, draw, member, stacked_gradients
 
+from scaleinv.backprop import Backprop, one_hot
 from scaleinv.network import mlp
 from scaleinv.reference import gradients
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, UnsupportedSpaceError, WeightSpace
@@ -55,6 +56,19 @@ class TestLaws:
             for name, c in chart.to_coords(weights).items()
         }
         assert_close(moved, chart.to_weights(coords), rtol=1e-8)
+
+    def test_descent_is_pullback_then_retract(self, space, network):
+        images, labels = batch(network)
+        chart = space.chart(network.graph, draw(network))
+        wanted = chart.start()
+        step = torch.tensor([-1e-2, -1e-3, 1e-4], dtype=torch.float64)
+        descended = chart.start()
+        for _ in range(2):
+            grads = stacked_gradients(network, wanted, images, labels)
+            chart.retract_(wanted, chart.pullback_(wanted, grads), step)
+            targets = one_hot(labels[None], network.sizes[-1], images.dtype)
+            chart.descend_(descended, Backprop(network).gradient(descended, images[None], targets)[1], step)
+            assert_close(descended, wanted, rtol=1e-10)
 
     def test_dimension(self, space, network):
         weights = draw(network, members=1)

@@ -25,11 +25,13 @@ class GradientTransformation(NamedTuple):
         update: ``(grads, state, coords) -> (direction, state)``. It may use the memory of ``grads`` and ``state``,
             and keeps zeros where gradients and coordinates are zero.
         reads_coords: whether ``update`` needs ``coords`` (weight decay does); if not, it is given ``{}``.
+        is_identity: whether the direction is the gradient, so that a chart may descend without writing it out.
     """
 
     init: Callable[[Coords], State]
     update: Callable[[Coords, State, Coords], tuple[Coords, State]]
     reads_coords: bool = False
+    is_identity: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ class Optimizer(ABC):
 
 def identity() -> GradientTransformation:
     """Return the transformation whose direction is the gradient."""
-    return GradientTransformation(lambda coords: {}, lambda grads, state, coords: (grads, state))
+    return GradientTransformation(lambda coords: {}, lambda grads, state, coords: (grads, state), is_identity=True)
 
 
 def add_decayed(weight_decay: float) -> GradientTransformation:
@@ -83,7 +85,8 @@ def chain(*rules: GradientTransformation) -> GradientTransformation:
                 state[str(i)] = new
         return grads, state
 
-    return GradientTransformation(init, update, any(rule.reads_coords for rule in rules))
+    reads_coords = any(rule.reads_coords for rule in rules)
+    return GradientTransformation(init, update, reads_coords, all(rule.is_identity for rule in rules))
 
 
 def forgetful(rule: GradientTransformation) -> GradientTransformation:
@@ -93,7 +96,7 @@ def forgetful(rule: GradientTransformation) -> GradientTransformation:
         direction, _ = rule.update(grads, rule.init(grads), coords)
         return direction, state
 
-    return GradientTransformation(lambda coords: {}, update, rule.reads_coords)
+    return GradientTransformation(lambda coords: {}, update, rule.reads_coords, rule.is_identity)
 
 
 def zeros_like(coords: Coords) -> Coords:

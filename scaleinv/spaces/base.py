@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from scaleinv.backprop import Gradient
 from scaleinv.network import Graph, Weights
 from scaleinv.skeleton import Pick, Skeleton, check_choice, choose
 from scaleinv.symmetry import require_nonzero, to_gauge
@@ -122,6 +123,19 @@ class Chart(ABC):
         """
         for name, w in weights.items():
             w.addcmul_(direction[name], per_entry(step, w))
+
+    def descend_(self, weights: dict[str, Tensor], gradient: Gradient, step: Tensor) -> None:
+        """Take a step of plain gradient descent in place: :meth:`pullback_`, then :meth:`retract_`.
+
+        Where the two come down to adding a multiple of the gradient, a chart can do that while the gradient is
+        still a product of thin matrices, which spares writing it out and reading it again.
+
+        Args:
+            weights: the point, in the chart's own gauge, contiguous.
+            gradient: there; it is used up.
+            step: factor of each member, shape ``(members,)``.
+        """
+        self.retract_(weights, self.pullback_(weights, gradient.whole(weights)), step)
 
     @abstractmethod
     def at(self, weights: Weights) -> "Chart":
@@ -243,6 +257,11 @@ class PinnedChart(Chart):
         for pick, _ in self.pins:
             result[pick.name] = pick.write(result[pick.name], 0.0)
         return result
+
+    def pin_(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put the fixed weights back into their places."""
+        for pick, values in self.pins:
+            pick.write_(tensors[pick.name], values)
 
     def unpin_(self, tensors: Mapping[str, Tensor]) -> None:
         """Set the places of the fixed weights to zero in place."""

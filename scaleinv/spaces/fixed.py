@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from scaleinv.backprop import Gradient
 from scaleinv.network import Graph, Weights
 from scaleinv.spaces.base import (
     FIXES,
@@ -67,6 +68,11 @@ class FixedWeightChart(PinnedChart):
         """Drop the gradients of the fixed weights."""
         self.unpin_(grads)
         return grads
+
+    def descend_(self, weights: dict[str, Tensor], gradient: Gradient, step: Tensor) -> None:
+        """Add ``step`` times the gradient, then put the fixed weights back."""
+        gradient.add_to_(weights, step)
+        self.pin_(weights)
 
     def at(self, weights: Weights) -> "FixedWeightChart":
         """Fix the same entries at the values that they have in ``weights``."""

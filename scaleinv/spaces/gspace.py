@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scaleinv.backprop import Gradient
 from scaleinv.network import Graph, Weights
 from scaleinv.skeleton import Pick, Skeleton, add_at_, take
 from scaleinv.spaces.base import (
@@ -75,7 +76,9 @@ class _Root:
     """The in-edges of a block, at least one of which is a root.
 
     Attributes:
-        pick: the in-edges.
+        pick: the in-edges, one of every row of their tensor.
+        columns: theirs, shaped as ``pick.index``.
+        head_factor: ``q_head / S_head`` of the rows.
         start: position of the first one's path value in the vector of root path values; the others follow.
         minus_is_root: -1 where an edge is a root, 0 elsewhere.
         scale: ``S_head / S_tail`` of the edges, so that ``V = V_before w scale``.
@@ -84,6 +87,8 @@ class _Root:
     """
 
     pick: Pick
+    columns: Tensor
+    head_factor: Tensor
     start: int
     minus_is_root: Tensor
     scale: Tensor
@@ -208,9 +213,12 @@ class GSpaceChart(PinnedChart):
             before = position.gather(-1, pick.ends.expand(*members, -1))
             if free.any():
                 scale = self._S[..., pick.classes] / take(self._S, pick.ends)
-                unit = self._head_factor[..., pick.classes] * take(self._tail_numerator, pick.ends)
+                head_factor = self._head_factor[..., pick.classes]
+                unit = head_factor * take(self._tail_numerator, pick.ends)
                 minus = -free.to(self._S.dtype)
-                roots.append(_Root(pick, count, minus, scale, unit, before if before.any() else None))
+                columns = pick.index % self.graph.shapes[pick.name][-1]
+                before_or_none = before if before.any() else None
+                roots.append(_Root(pick, columns, head_factor, count, minus, scale, unit, before_or_none))
                 here = torch.arange(count, count + pick.classes.numel(), device=position.device)
                 position = position.index_copy(-1, pick.classes, torch.where(free, here, before))
                 count += pick.classes.numel()
@@ -276,6 +284,53 @@ class GSpaceChart(PinnedChart):
     def pullback_(self, weights: Weights, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """Compute ``dL/dV_e = g_e / (P S) - [e is a root] (sum of g w behind it) / V_e`` (eq. 8), times q."""
         point = self._at(weights)
+        corrections = self._pull_readers_(point, weights, grads)
+        for name, g in grads.items():
+            self._scale_heads_(name, g)
+        for root, correction in zip(self._roots, corrections, strict=True):
+            root.pick.add_(grads[root.pick.name], correction)
+        return grads
+
+    def retract_(self, weights: dict[str, Tensor], direction: dict[str, Tensor], step: Tensor) -> None:
+        """Compute ``w_e <- (w_e + step q d_e / (P S)) / R_tail``, R = new over old root value (eq. 9)."""
+        point = self._at(weights)
+        at_roots = [root.pick.read(direction[root.pick.name]) for root in self._roots]
+        self._move_readers_(point, weights, direction, at_roots, step)
+        for name, w in weights.items():
+            if name not in self._readers:
+                self._scale_heads_(name, direction[name])
+                w.addcmul_(direction[name], per_entry(step, w))
+        # Now, while the roots are in the cache; the next step asks for it first.
+        self._at(weights)
+
+    def descend_(self, weights: dict[str, Tensor], gradient: Gradient, step: Tensor) -> None:
+        """Compute equation 9 of maths.md at d = dL/dV; where P = 1, that is ``w_e <- w_e + step (q / S)^2 g_e``.
+
+        So the first layer's gradient, which is most of all gradients, is only written out at the roots.
+        """
+        point = self._at(weights)
+        direction = gradient.whole({name: weights[name] for name in self._readers})
+        corrections = self._pull_readers_(point, weights, direction)
+        for name, d in direction.items():
+            self._scale_heads_(name, d)
+        at_roots, first = [], {name: w for name, w in weights.items() if name not in self._readers}
+        for root, correction in zip(self._roots, corrections, strict=True):
+            if root.pick.name in direction:
+                root.pick.add_(direction[root.pick.name], correction)
+                at_roots.append(root.pick.read(direction[root.pick.name]))
+            else:
+                g = gradient.layers[root.pick.name].in_columns(root.columns)
+                at_roots.append(g.mul_(root.head_factor).add_(correction))
+                root.pick.add_(weights[root.pick.name], correction * root.head_factor * step.unsqueeze(-1))
+        self._move_readers_(point, weights, direction, at_roots, step)
+        for layer in gradient.layers.values():
+            if own := {name: first[name] for name in (layer.layer.weight, layer.layer.bias) if name in first}:
+                squares = self.graph.edges[layer.layer.weight].at_heads(self._head_factor).square()
+                layer.add_to_(own, squares * per_entry(step, squares))
+        self._at(weights)
+
+    def _pull_readers_(self, point: _Point, weights: Weights, grads: dict[str, Tensor]) -> list[Tensor]:
+        """Divide the gradients by P, zero the fixed ones, and return what equation 8 adds at the roots."""
         behind = torch.zeros_like(self._paths)
         # Tensor by tensor, so that each is in the cache for all that is done to it.
         for name, reader in self._readers.items():
@@ -284,34 +339,26 @@ class GSpaceChart(PinnedChart):
                 pick.zero_(g)
             reader.collect_(behind, self._product(name, g, weights[name]))
             g.mul_(point.tail_factors[name])
-        for name, g in grads.items():
-            self._scale_heads_(name, g)
-        for root, w, factor in zip(self._roots, point.roots, point.root_factors, strict=True):
-            correction = (root.own(behind) * factor).div_(w).mul_(root.minus_is_root)
-            root.pick.add_(grads[root.pick.name], correction)
-        return grads
+        return [
+            (root.own(behind) * factor).div_(w).mul_(root.minus_is_root)
+            for root, w, factor in zip(self._roots, point.roots, point.root_factors, strict=True)
+        ]
 
-    def retract_(self, weights: dict[str, Tensor], direction: dict[str, Tensor], step: Tensor) -> None:
-        """Compute ``w_e <- (w_e + step q d_e / (P S)) / R_tail``, R = new over old root value (eq. 9)."""
-        point = self._at(weights)
+    def _move_readers_(
+        self, point: _Point, weights: Weights, direction: Weights, at_roots: list[Tensor], step: Tensor
+    ) -> None:
+        """Move the tensors behind the roots as equation 9 says; ``at_roots`` is the direction there, used up."""
         ratio = torch.ones_like(self._paths)
-        for root, w, factor in zip(self._roots, point.roots, point.root_factors, strict=True):
-            moved = root.pick.read(direction[root.pick.name]).mul_(step.unsqueeze(-1)).mul_(factor).div_(w)
-            root.own(ratio).add_(moved)
+        for root, d, w, factor in zip(self._roots, at_roots, point.roots, point.root_factors, strict=True):
+            root.own(ratio).add_(d.mul_(step.unsqueeze(-1)).mul_(factor).div_(w))
         inverse = ratio.reciprocal_()
         # Tensor by tensor, the small ones first, so that each is in the cache for all that is done to it.
         for name, reader in self._readers.items():
-            w, d = weights[name], direction[name].mul_(point.tail_factors[name])
+            w, d = weights[name], direction[name]
             self._scale_heads_(name, d)
-            w.addcmul_(d, per_entry(step, w)).mul_(reader.spread(inverse))
+            w.addcmul_(d, point.tail_factors[name] * per_entry(step, w)).mul_(reader.spread(inverse))
             for pick, values in self._pins_of[name]:
                 pick.write_(w, values)
-        for name, w in weights.items():
-            if name not in self._readers:
-                self._scale_heads_(name, direction[name])
-                w.addcmul_(direction[name], per_entry(step, w))
-        # Now, while the roots are in the cache; the next step asks for it first.
-        self._at(weights)
 
     def _scale_heads_(self, name: str, tensor: Tensor) -> None:
         """Multiply by ``q_head / S_head`` in place, unless that is one everywhere."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from scaleinv.backprop import Gradient
 from scaleinv.network import Graph, Weights
 from scaleinv.spaces.base import Chart, Coords, ParameterSpace
 
@@ -36,6 +37,10 @@ class WeightChart(Chart):
     def pullback_(self, weights: Weights, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the gradients themselves."""
         return grads
+
+    def descend_(self, weights: dict[str, Tensor], gradient: Gradient, step: Tensor) -> None:
+        """Add ``step`` times the gradient."""
+        gradient.add_to_(weights, step)
 
     def at(self, weights: Weights) -> "WeightChart":
         """Return the identity chart at other weights."""
