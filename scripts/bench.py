@@ -29,6 +29,7 @@ from scaleinv.figures.style import save
 from scaleinv.network import Network, mlp
 from scaleinv.optim import SGD, Adam
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
+from scaleinv.tasks.sweep import pick_chunk
 from scaleinv.training import Cell, Stack
 
 NETWORKS = {"mnist": (784, 64, 64, 64, 64, 10), "cifar10": (3072, 64, 64, 64, 64, 64, 10)}
@@ -59,11 +60,14 @@ class Floor:
     def step(self, m: int, members: int, states: int, device: torch.device) -> float:
         """Return the least seconds a step can take: arithmetic, and on a GPU memory traffic too.
 
-        A step needs 6 m floating-point operations an image; weights, gradients and state are read and written.
+        A step needs 6 m floating-point operations an image.
         """
         arithmetic = 6 * m * BATCH * members / self.matmul
-        traffic = 2 * (2 + states) * m * members * 4 / self.copy
-        return max(arithmetic, traffic) if device.type == "cuda" else arithmetic
+        return max(arithmetic, self.traffic(m, members, states)) if device.type == "cuda" else arithmetic
+
+    def traffic(self, m: int, members: int, states: int) -> float:
+        """Return the seconds it takes to read and write weights, gradients and optimizer state once, uncached."""
+        return 2 * (2 + states) * m * members * 4 / self.copy
 
 
 def main() -> None:
@@ -133,6 +137,7 @@ def measure_stacks(name: str, members: int, rounds: int, device: torch.device, f
                 "optimizer": case[1],
                 "members": members,
                 "memory": memory,
+                "auto_chunk": pick_chunk(stacks[case].cell)[0],
                 **best[case],
             }
         del stacks
@@ -170,9 +175,17 @@ def time_parts(stack: Stack, repeats: int, device: torch.device) -> dict[str, fl
     images, labels = slab.gather(data.train.images, index)[:, :BATCH], data.train.labels[index[:, :BATCH]]
     all_labels = data.train.labels[None, : stack._logits.shape[2]]
     backprop, targets = stack._backprop, one_hot(labels, 10, torch.float32)
-    arithmetic = _mean_seconds(
-        lambda: backprop.gradient(stack.weights, images, targets)[1].whole(stack.weights), device, max(3, repeats // 8)
-    )
+    zeros = torch.zeros_like(stack._step_size)
+
+    def differentiate() -> None:
+        """Compute the gradient: written out, or as a plain descent does, added to the weights (zero times)."""
+        _, gradient = backprop.gradient(stack.weights, images, targets)
+        if stack._rule.is_identity:
+            gradient.add_to_(stack.weights, zeros)
+        else:
+            gradient.whole(stack.weights)
+
+    arithmetic = _mean_seconds(differentiate, device, max(3, repeats // 8))
     scoring = _mean_seconds(lambda: score(stack._logits, all_labels), device, 4) / (stack._logits.shape[2] / BATCH)
     return {"step": whole, "arithmetic": arithmetic, "gathering": gathering, "scoring": scoring}
 
@@ -219,6 +232,9 @@ def finish(rows: list[dict], floor: Floor, device: torch.device) -> pd.DataFrame
     table["seconds"] = table["step"] * steps / table["members"]
     table["floor_seconds"] = [
         floor.step(p, n, s, device) * k / n for p, n, s, k in zip(m, table["members"], states, steps, strict=True)
+    ]
+    table["traffic_seconds"] = [
+        floor.traffic(p, n, s) * k / n for p, n, s, k in zip(m, table["members"], states, steps, strict=True)
     ]
     table["ratio_to_floor"] = table["seconds"] / table["floor_seconds"]
     table["share_evaluation"] = table["evaluation"] / (table["step"] * steps)

@@ -44,6 +44,16 @@ def bench_table() -> str:
             f"{own['speed_up_over_serial']:.1f} x",
         )
         lines.append(f"| {network} | {members} | {' | '.join(numbers)} |")
+    plain = table[table["space"] == "weight"].drop_duplicates(["network", "optimizer"])
+    for network, rows in plain.groupby("network", sort=False):
+        sgd, adam = rows.set_index("optimizer").loc[["sgd", "adam"]].to_dict("records")
+        lines += [
+            "",
+            f"{network}: `chunk: auto` takes {sgd['auto_chunk']} members with SGD, {adam['auto_chunk']} with Adam."
+            " Reading and writing weights, gradients and optimizer state once from main memory would take"
+            f" {sgd['traffic_seconds'] / sgd['floor_seconds']:.2f} x the floor with SGD,"
+            f" {adam['traffic_seconds'] / adam['floor_seconds']:.2f} x with Adam.",
+        ]
     return "\n".join(lines) + "\n"
 
 
