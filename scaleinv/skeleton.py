@@ -52,8 +52,9 @@ class Pick:
         """Return a copy of ``tensor`` with the picked entries replaced; differentiable."""
         flat = tensor.flatten(-own)
         index = self.index.expand(*flat.shape[:-1], -1)
-        source = torch.as_tensor(values, dtype=flat.dtype, device=flat.device).expand(index.shape)
-        return flat.scatter(-1, index, source).view(tensor.shape)
+        if isinstance(values, Tensor):
+            return flat.scatter(-1, index, values.to(flat).expand(index.shape)).view(tensor.shape)
+        return flat.scatter(-1, index, values).view(tensor.shape)
 
     def zero_(self, tensor: Tensor, own: int = 2) -> None:
         """Set the picked entries of a contiguous ``tensor`` to zero in place."""

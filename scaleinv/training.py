@@ -125,7 +125,11 @@ class EpochResult:
 
 
 class Stack:
-    """Members of one cell whose weights, gradients and optimizer state are stacked tensors."""
+    """Members of one cell whose weights, gradients and optimizer state are stacked tensors.
+
+    Attributes:
+        captures: whether steps are captured once and replayed, which only a GPU can do.
+    """
 
     def __init__(self, cell: Cell, members: Sequence[Member]) -> None:
         """Initialise the members, choose their chart and make the optimizer's state.
@@ -161,6 +165,7 @@ class Stack:
         self._logits = torch.empty(count, network.sizes[-1], slab, dtype=dtype, device=self.device)
         self._steps = torch.zeros((), dtype=torch.int64, device=self.device)
         self.first_bad_step = torch.zeros(count, dtype=torch.int64, device=self.device)
+        self.captures = self.device.type == "cuda"
         self._captured: CapturedStep | None = None
 
     def tensors(self) -> dict[str, Tensor]:
@@ -238,8 +243,8 @@ class Stack:
         return scores.total()
 
     def _run(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Take one step, on a GPU by replaying the captured one."""
-        if self.device.type != "cuda" or images.shape[1] != self.cell.batch_size:
+        """Take one step, if possible by replaying the captured one."""
+        if not self.captures or images.shape[1] != self.cell.batch_size:
             return self.step(images, targets)
         if self._captured is None:
             self._captured = CapturedStep(self.step, (images, targets), list(self.tensors().values()))

@@ -40,11 +40,10 @@ class RootsReading(Reading):
 
     def _roots(self, weights: Weights) -> Tensor:
         """Return all in-edges of the skeleton, ``(members, K)``; those that are fixed as infinity."""
-        infinity = torch.tensor(float("inf"))
         parts = []
         for pick, free in self._picks:
             values = pick.read(weights[pick.name])
-            parts.append(torch.where(free, values, infinity.to(values)))
+            parts.append(torch.where(free, values, float("inf")))
         return torch.cat(parts, -1)
 
     def after_step(self, weights: Weights) -> None:

@@ -1,0 +1,110 @@
+"""Promise: a step survives being captured once and replayed, which is how a GPU runs it.
+
+No GPU is needed: a captured graph is emulated by a tape of the operations, with their memory. As on a GPU, Python runs
+once; whatever a chart or an optimizer decides or keeps there must hold for every later step.
+"""
+
+from contextlib import contextmanager, nullcontext
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from scaleinv.data import load_dataset
+from scaleinv.network import mlp
+from scaleinv.optim import SGD, Adam, AdamW, RMSprop
+from scaleinv.probes.roots import Roots
+from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
+from scaleinv.training import Cell, Stack
+
+# Operations that make the host wait for the device, or the device for the host: a capture fails at them.
+aten = torch.ops.aten
+WAITING = {aten._local_scalar_dense, aten.is_nonzero, aten.nonzero, aten.masked_select, aten.equal, aten.lift_fresh}
+
+
+class Tape(TorchDispatchMode):
+    """Remember every operation with the tensors that it read and made; refuse those that cannot be captured."""
+
+    def __init__(self):
+        """Begin empty."""
+        super().__init__()
+        self.calls = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Run an operation and remember it."""
+        assert func.overloadpacket not in WAITING, f"{func} cannot be captured"
+        out = func(*args, **(kwargs or {}))
+        self.calls.append((func, args, kwargs or {}, out))
+        return out
+
+
+class FakeGraph:
+    """A graph whose replay repeats the operations in the memory that they were captured with."""
+
+    def __init__(self):
+        """Begin with an empty tape."""
+        self.tape, self.replays = Tape(), 0
+
+    def replay(self):
+        self.replays += 1
+        for func, args, kwargs, out in self.tape.calls:
+            again = func(*args, **kwargs)
+            for kept, new in zip(tree_leaves(out), tree_leaves(again), strict=True):
+                if isinstance(kept, torch.Tensor) and kept.data_ptr() != new.data_ptr():
+                    kept.copy_(new)
+
+
+class FakeStream:
+    def wait_stream(self, other):
+        pass
+
+
+@pytest.fixture
+def capturing(monkeypatch):
+    """Make a stack run as on a GPU; return a function that does, and the graphs that were captured."""
+    graphs = []
+
+    def on_gpu(stack):
+        @contextmanager
+        def capture(graph):
+            # Capturing does not run anything on a GPU; the tape must, so its effects are undone.
+            before = {name: t.clone() for name, t in stack.tensors().items()}
+            with graph.tape:
+                yield
+            stack.load(before)
+            graphs.append(graph)
+
+        monkeypatch.setattr(torch.cuda, "graph", capture)
+        stack.captures = True
+        return stack
+
+    monkeypatch.setattr(torch.cuda, "Stream", FakeStream)
+    monkeypatch.setattr(torch.cuda, "current_stream", FakeStream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    return on_gpu, graphs
+
+
+@pytest.mark.parametrize(
+    "space", [WeightSpace(), FixedWeightSpace(), CycleSpace(), GSpace(), GSpace("maxprod", "keep")]
+)
+@pytest.mark.parametrize(
+    "optimizer", [SGD(), SGD(momentum=0.9, weight_decay=1e-3), Adam(), Adam(memory=False), AdamW(), RMSprop()]
+)
+def test_replayed_training_is_training(capturing, space, optimizer):
+    on_gpu, graphs = capturing
+    data = load_dataset("digits").to("cpu", torch.float64)
+    values = (0.5, 1.0) if getattr(space, "fix", None) == "overwrite" else (None,)
+    probes = [Roots()] if isinstance(space, GSpace) else []
+    cell = Cell(
+        mlp((64, 9, 12, 10), bias=True), data, space, optimizer, [1e-3, 1e-4], [0, 1], values, 50, probes=probes
+    )
+    stack, replayed = Stack(cell, cell.members), on_gpu(Stack(cell, cell.members))
+    for epoch in (1, 2):
+        score, again = stack.train_epoch(epoch), replayed.train_epoch(epoch)
+        torch.testing.assert_close(again.loss, score.loss, rtol=1e-12, atol=0)
+        torch.testing.assert_close(replayed.tensors(), stack.tensors(), rtol=1e-10, atol=1e-14)
+    assert len(graphs) == 1
+    full = len(data.train) // 50
+    assert graphs[0].replays == 2 * full  # the last batch of an epoch is smaller, and not replayed
