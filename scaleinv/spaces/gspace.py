@@ -185,6 +185,7 @@ class GSpaceChart(PinnedChart):
         self._units = units or _Units(ones, ones)
         # dw/dV = q / (P S): the part that depends on the head is constant, and often one.
         self._head_factor = self._units.head / self._S
+        self._squared_head_factor = self._head_factor.square()
         self._scales_heads = bool((self._head_factor != 1).any())
         self._tail_numerator = self._units.tail * self._S
         self._position, self._roots = self._find_roots()
@@ -325,8 +326,8 @@ class GSpaceChart(PinnedChart):
         self._move_readers_(point, weights, direction, at_roots, step)
         for layer in gradient.layers.values():
             if own := {name: first[name] for name in (layer.layer.weight, layer.layer.bias) if name in first}:
-                squares = self.graph.edges[layer.layer.weight].at_heads(self._head_factor).square()
-                layer.add_to_(own, squares * per_entry(step, squares))
+                factor = self.graph.edges[layer.layer.weight].at_heads(self._squared_head_factor)
+                layer.add_to_(own, factor * per_entry(step, factor))
         self._at(weights)
 
     def _pull_readers_(self, point: _Point, weights: Weights, grads: dict[str, Tensor]) -> list[Tensor]:
