@@ -13,6 +13,7 @@ from scaleinv.optim.base import Optimizer
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.spaces.base import ParameterSpace
 from scaleinv.symmetry import random_scales, rescale
+from scaleinv.training import move_
 
 ONCE, EVERY_STEP = MODES = ("once before", "before every step")
 ORIGINAL, RESCALED = ("W", "rescaled W")
@@ -166,8 +167,6 @@ def _losses(
         losses.append(score(backprop.logits(weights, images[None]), labels[None]).loss.mean(-1))
         index = torch.arange(k * batch_size, (k + 1) * batch_size) % len(labels)
         _, gradient = backprop.gradient(weights, images[None, index], targets[..., index])
-        coords = chart.to_coords(weights) if rule.reads_coords else {}
-        direction, state = rule.update(chart.pullback_(weights, gradient.whole(weights)), state, coords)
-        chart.retract_(weights, direction, step)
+        state = move_(chart, rule, weights, gradient, state, step)
     losses.append(score(backprop.logits(weights, images[None]), labels[None]).loss.mean(-1))
     return torch.cat(losses)

@@ -34,7 +34,7 @@ class Pick:
     def span(self) -> slice | None:
         """The index as a slice, if its entries are evenly spaced (a diagonal's are); else None.
 
-        A strided view is several times faster to write through than an index.
+        A strided view is read and written faster than through an index.
         """
         if self.index.dim() > 1 or len(self.index) < 2:
             return None

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from scaleinv.backprop import Backprop, Score, one_hot, score
+from scaleinv.backprop import Backprop, Gradient, Score, one_hot, score
 from scaleinv.data import Dataset, Slab, Split, batch_order
 from scaleinv.graphs import CapturedStep
 from scaleinv.network import Network
-from scaleinv.optim.base import Optimizer
+from scaleinv.optim.base import GradientTransformation, Optimizer, State
 from scaleinv.probes.base import Probe
-from scaleinv.spaces.base import ParameterSpace
+from scaleinv.spaces.base import Chart, ParameterSpace
 from scaleinv.starts import DefaultStart
 from scaleinv.starts.base import Start
 
@@ -124,6 +124,36 @@ class EpochResult:
     probed: dict[str, Tensor]
 
 
+def move_(
+    chart: Chart,
+    rule: GradientTransformation,
+    weights: dict[str, Tensor],
+    gradient: Gradient,
+    state: State,
+    step: Tensor,
+) -> State:
+    """Move weights in place by one step of an optimizer in the coordinates of a chart.
+
+    Args:
+        chart: which coordinates.
+        rule: the optimizer.
+        weights: the point, in the chart's own gauge.
+        gradient: there; it is used up.
+        state: of the optimizer; its memory may be used.
+        step: factor of each member, ``(members,)``: minus its learning rate.
+
+    Returns:
+        The optimizer's new state.
+    """
+    if rule.is_identity:
+        chart.descend_(weights, gradient, step)
+        return state
+    coords = chart.to_coords(weights) if rule.reads_coords else {}
+    direction, state = rule.update(chart.pullback_(weights, gradient.whole(weights)), state, coords)
+    chart.retract_(weights, direction, step)
+    return state
+
+
 class Stack:
     """Members of one cell whose weights, gradients and optimizer state are stacked tensors.
 
@@ -191,13 +221,7 @@ class Stack:
             The outputs before the step, ``(members, classes, batch)``, until the next one overwrites them.
         """
         logits, gradient = self._backprop.gradient(self.weights, images, targets)
-        if self._rule.is_identity:
-            self.chart.descend_(self.weights, gradient, self._step_size)
-        else:
-            coords = self.chart.to_coords(self.weights) if self._rule.reads_coords else {}
-            grads = self.chart.pullback_(self.weights, gradient.whole(self.weights))
-            direction, self.state = self._rule.update(grads, self.state, coords)
-            self.chart.retract_(self.weights, direction, self._step_size)
+        self.state = move_(self.chart, self._rule, self.weights, gradient, self.state, self._step_size)
         for reading in self._readings:
             reading.after_step(self.weights)
         return logits
@@ -252,7 +276,8 @@ class Stack:
 
     def score(self, split: Split) -> Score:
         """Score every member on a whole split."""
-        slab = max(128, 4 * _slab_bytes(self.device) // (4 * 2 * sum(self.cell.network.sizes) * len(self.members)))
+        width = 2 * sum(self.cell.network.sizes) * len(self.members)
+        slab = max(128, 4 * _slab_bytes(self.device) // (4 * width))
         parts = []
         for start in range(0, len(split), slab):
             images = self._slab.normalise(split.images[start : start + slab])

@@ -59,6 +59,13 @@ def test_an_activation_behind_the_last_layer():
         assert_close(member(grads, i), gradients(network, member(weights, i), images, labels)[1])
 
 
+def test_evaluation_keeps_no_memory_for_gradients():
+    backprop = Backprop(TINY)
+    backprop.logits(draw(TINY), batch(TINY)[0][None])
+    kept = {t.untyped_storage().data_ptr(): t.numel() for t in backprop.buffers()}
+    assert sum(kept.values()) == 3 * sum(TINY.sizes[1:]) * 8  # members x outputs x images
+
+
 def test_a_dead_network_is_not_right_about_everything():
     """Equal outputs are no prediction for the label; argmax takes the first class."""
     network = mlp((3, 2, 4))

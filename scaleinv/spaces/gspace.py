@@ -287,7 +287,8 @@ class GSpaceChart(PinnedChart):
         point = self._at(weights)
         corrections = self._pull_readers_(point, weights, grads)
         for name, g in grads.items():
-            self._scale_heads_(name, g)
+            if name not in self._readers:
+                self._scale_heads_(name, g)
         for root, correction in zip(self._roots, corrections, strict=True):
             root.pick.add_(grads[root.pick.name], correction)
         return grads
@@ -312,9 +313,7 @@ class GSpaceChart(PinnedChart):
         point = self._at(weights)
         direction = gradient.whole({name: weights[name] for name in self._readers})
         corrections = self._pull_readers_(point, weights, direction)
-        for name, d in direction.items():
-            self._scale_heads_(name, d)
-        at_roots, first = [], {name: w for name, w in weights.items() if name not in self._readers}
+        at_roots = []
         for root, correction in zip(self._roots, corrections, strict=True):
             if root.pick.name in direction:
                 root.pick.add_(direction[root.pick.name], correction)
@@ -324,14 +323,15 @@ class GSpaceChart(PinnedChart):
                 at_roots.append(g.mul_(root.head_factor).add_(correction))
                 root.pick.add_(weights[root.pick.name], correction * root.head_factor * step.unsqueeze(-1))
         self._move_readers_(point, weights, direction, at_roots, step)
-        for layer in gradient.layers.values():
-            if own := {name: first[name] for name in (layer.layer.weight, layer.layer.bias) if name in first}:
-                factor = self.graph.edges[layer.layer.weight].at_heads(self._squared_head_factor)
-                layer.add_to_(own, factor * per_entry(step, factor))
+        others = {name: w for name, w in weights.items() if name not in self._readers}
+        for name, layer in gradient.layers.items():
+            if name in others or layer.layer.bias in others:
+                factor = self.graph.edges[name].at_heads(self._squared_head_factor)
+                layer.add_to_(others, factor * per_entry(step, factor))
         self._at(weights)
 
     def _pull_readers_(self, point: _Point, weights: Weights, grads: dict[str, Tensor]) -> list[Tensor]:
-        """Divide the gradients by P, zero the fixed ones, and return what equation 8 adds at the roots."""
+        """Pull the gradients behind the roots back, the fixed ones to zero; return what equation 8 adds at roots."""
         behind = torch.zeros_like(self._paths)
         # Tensor by tensor, so that each is in the cache for all that is done to it.
         for name, reader in self._readers.items():
@@ -340,6 +340,7 @@ class GSpaceChart(PinnedChart):
                 pick.zero_(g)
             reader.collect_(behind, self._product(name, g, weights[name]))
             g.mul_(point.tail_factors[name])
+            self._scale_heads_(name, g)
         return [
             (root.own(behind) * factor).div_(w).mul_(root.minus_is_root)
             for root, w, factor in zip(self._roots, point.roots, point.root_factors, strict=True)
