@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 demo: install
 	$(RUN)/scaleinv-run -m name=demo space=weight,gspace,fixed seeds=5 epochs=20 \
 		'optimizer.lr=[1.0,0.5,0.2,0.1,0.05,0.02,0.01,0.005,0.002,0.001]'
-	$(RUN)/python -m scaleinv.figures loss_vs_lr results/demo --out results/demo/loss_vs_lr
+	$(RUN)/python -m scaleinv.report.figures loss_vs_lr results/demo --out results/demo/loss_vs_lr
 	@echo "the picture: results/demo/loss_vs_lr.png"
 
 test: install
@@ -29,10 +29,10 @@ test: install
 
 # Draw and judge what results/release holds, in seconds; the figures come out bit for bit as they are committed.
 figures: install
-	$(RUN)/python -m scaleinv.figures all $(RELEASE) --out results/release/figures
+	$(RUN)/python -m scaleinv.report.figures all $(RELEASE) --out results/release/figures
 
 claims: install
-	$(RUN)/python -m scaleinv.claims $(RELEASE) --out results/release/claims
+	$(RUN)/python -m scaleinv.report.claims $(RELEASE) --out results/release/claims
 
 # Train what is missing of a profile (smoke, cpu, paper; auto: paper with CUDA, else cpu), draw, judge, compare.
 reproduce-figures: install

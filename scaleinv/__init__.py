@@ -2,7 +2,7 @@
 
 ``scaleinv-run`` trains whole learning-rate grids in weight space, G-space, fixed-weight space and the invariant
 spaces, many networks at once, and writes one CSV. The library underneath: ``scaleinv.spaces``, ``scaleinv.optim``,
-``scaleinv.symmetry``, ``scaleinv.wrappers`` for models of your own, ``scaleinv.records`` for the results.
+``scaleinv.symmetry``, ``scaleinv.wrappers`` for models of your own, ``scaleinv.runs.records`` for the results.
 """
 
 from importlib.metadata import PackageNotFoundError, version

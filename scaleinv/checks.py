@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from scaleinv.backprop import Backprop, one_hot, score
-from scaleinv.network import Network, describe
 from scaleinv.optim import SGD, Adam
 from scaleinv.optim.base import Optimizer
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.spaces.base import ParameterSpace
-from scaleinv.symmetry import random_scales, rescale
-from scaleinv.training import move_
+from scaleinv.symmetry.group import random_scales, rescale
+from scaleinv.symmetry.network import Network
+from scaleinv.symmetry.trace import describe
+from scaleinv.training.chain import Backprop, one_hot, score
+from scaleinv.training.stack import move_
 
 ONCE, EVERY_STEP = MODES = ("once before", "before every step")
 ORIGINAL, RESCALED = ("W", "rescaled W")

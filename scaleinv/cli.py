@@ -7,8 +7,8 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from scaleinv import outcomes
-from scaleinv.suggestions import conf_folder
+from scaleinv.runs import outcomes
+from scaleinv.runs.suggestions import conf_folder
 
 
 def main() -> None:
@@ -26,8 +26,8 @@ def main() -> None:
 
 def _job(composed: DictConfig) -> None:
     with outcomes.guarded():
-        from scaleinv.config import parse
-        from scaleinv.run import run
+        from scaleinv.runs.config import parse
+        from scaleinv.runs.run import run
 
         config = parse(composed)
         outcomes.report(config, run(config))

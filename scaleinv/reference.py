@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scaleinv.data import Dataset, batch_order
-from scaleinv.network import Network, Weights
-from scaleinv.skeleton import Skeleton
+from scaleinv.symmetry.graph import Weights
+from scaleinv.symmetry.network import Network
+from scaleinv.symmetry.skeleton import Skeleton
+from scaleinv.training.data import Dataset, batch_order
 
 Edge = tuple[str, int]
 

@@ -21,15 +21,15 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from tqdm import tqdm
 
-from scaleinv.claims import judge_all, print_table
-from scaleinv.config import Config, parse
-from scaleinv.errors import ScaleinvError, UserError
-from scaleinv.figures.__main__ import draw_all
-from scaleinv.outcomes import register_summary
-from scaleinv.records import INDEX, RunFolder, write_atomically
-from scaleinv.release import departures
-from scaleinv.run import run
-from scaleinv.suggestions import conf_folder, did_you_mean
+from scaleinv.report.claims import judge_all, print_table
+from scaleinv.report.figures.__main__ import draw_all
+from scaleinv.report.release import departures
+from scaleinv.runs.config import Config, parse
+from scaleinv.runs.errors import ScaleinvError, UserError
+from scaleinv.runs.outcomes import register_summary
+from scaleinv.runs.records import INDEX, RunFolder, write_atomically
+from scaleinv.runs.run import run
+from scaleinv.runs.suggestions import conf_folder, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def main() -> None:
             return
         errors = train(chosen)
         errors += draw_all(
-            folder, folder / "figures", f"python -m scaleinv.figures all {folder} --out {folder}/figures"
+            folder, folder / "figures", f"python -m scaleinv.report.figures all {folder} --out {folder}/figures"
         )
         table, problems = judge_all(folder)
         print_table(table)

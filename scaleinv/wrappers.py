@@ -1,6 +1,6 @@
 """Spaces for a model and a training loop of your own: three thin shells over a chart.
 
-They take what :func:`scaleinv.network.describe` covers, and refuse everything else by name.
+They take what :func:`scaleinv.symmetry.trace.describe` covers, and refuse everything else by name.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils import parametrize
 
-from scaleinv.network import describe
 from scaleinv.spaces.base import Chart, ParameterSpace
 from scaleinv.spaces.fixed import FixedWeightSpace
+from scaleinv.symmetry.trace import describe
 
 
 class SpaceOptimizer(torch.optim.Optimizer):
@@ -214,7 +214,7 @@ def fix_weights(model: nn.Module, value: float | None = 1.0, skeleton: str | Map
     moves them. ``parametrize.remove_parametrizations`` makes ordinary weights of them again.
 
     Args:
-        model: what :func:`scaleinv.network.describe` covers.
+        model: what :func:`scaleinv.symmetry.trace.describe` covers.
         value: to set them to; None keeps what they are.
         skeleton: which: ``default``, ``maxprod``, ``hungarian``, ``log_hungarian``, or explicit lists.
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from scaleinv.best import best_epochs, best_lr
-from scaleinv.data import load_dataset
-from scaleinv.methods import KEYS, with_methods
-from scaleinv.network import mlp
-from scaleinv.records import load_experiment
+from scaleinv.networks.mlp import mlp
 from scaleinv.reference import train_serial
+from scaleinv.report.members import best_epochs, best_lr
+from scaleinv.report.methods import KEYS, with_methods
+from scaleinv.runs.datasets import load_dataset
+from scaleinv.runs.records import load_experiment
 from scaleinv.spaces import FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.wrappers import SpaceOptimizer
 

@@ -21,16 +21,18 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from scaleinv.backprop import one_hot, score
-from scaleinv.data import Dataset, Slab, Split
-from scaleinv.environment import describe, free_bytes, pick_device, set_up
-from scaleinv.figures.bench import draw
-from scaleinv.figures.style import save
-from scaleinv.network import Network, mlp
+from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam
+from scaleinv.report.figures.bench import draw
+from scaleinv.report.figures.style import save
+from scaleinv.runs.environment import describe, free_bytes, pick_device, set_up
+from scaleinv.runs.tasks.sweep import pick_chunk
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
-from scaleinv.tasks.sweep import pick_chunk
-from scaleinv.training import Cell, Stack
+from scaleinv.symmetry.network import Network
+from scaleinv.training.cell import Cell
+from scaleinv.training.chain import one_hot, score
+from scaleinv.training.data import Dataset, Slab, Split
+from scaleinv.training.stack import Stack
 
 NETWORKS = {"mnist": (784, 64, 64, 64, 64, 10), "cifar10": (3072, 64, 64, 64, 64, 64, 10)}
 IMAGES = {"mnist": 60_000, "cifar10": 50_000}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scaleinv.claims import summary_markdown
+from scaleinv.report.claims import summary_markdown
 
 ROOT = Path(__file__).parents[1]
 RELEASE = ROOT / "results" / "release"

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from scaleinv.errors import UserError
-from scaleinv.release import publish
+from scaleinv.report.release import publish
+from scaleinv.runs.errors import UserError
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("study", type=Path, help="folder with index.json")

@@ -8,9 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from scaleinv.best import best_epochs
-from scaleinv.methods import KEYS, with_methods
-from scaleinv.records import RunFolder, find_runs, load_records
+from scaleinv.report.members import best_epochs
+from scaleinv.report.methods import KEYS, with_methods
+from scaleinv.runs.records import RunFolder, find_runs, load_records
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("records", nargs="+", type=Path, help="run folders, or folders above them")

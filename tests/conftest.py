@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from scaleinv.backprop import Backprop, one_hot
-from scaleinv.network import Network, mlp
+from scaleinv.networks.mlp import mlp
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
+from scaleinv.symmetry.network import Network
+from scaleinv.training.chain import Backprop, one_hot
 
 torch.set_num_threads(1)
 

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scaleinv.best import best_lr, decades_of_good, good_range
-from scaleinv.claims import (
+from scaleinv.report.claims import (
     CLAIMS,
     CONFIRMED,
     REFUTED,
@@ -23,6 +22,7 @@ from scaleinv.claims import (
     ratio,
     ratio_at,
 )
+from scaleinv.report.members import best_lr, decades_of_good, good_range
 
 LRS = [0.001, 0.01, 0.1, 1.0]
 

@@ -8,9 +8,10 @@ import sys
 import pandas as pd
 import pytest
 
-from scaleinv import cli, outcomes
-from scaleinv.figures.__main__ import draw_one
-from scaleinv.records import load_records
+from scaleinv import cli
+from scaleinv.report.figures.__main__ import draw_one
+from scaleinv.runs import outcomes
+from scaleinv.runs.records import load_records
 
 QUICK = ["progress=false", "threads=1", "network.hidden=[8]", "epochs=1"]
 

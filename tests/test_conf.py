@@ -8,12 +8,12 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from scaleinv.config import READ_ELSEWHERE, ROUND_OFF, WITHOUT_EFFECT, compose, leaves
-from scaleinv.records import RunFolder
-from scaleinv.registry import find, names
-from scaleinv.run import run
+from scaleinv.runs.config import READ_ELSEWHERE, ROUND_OFF, WITHOUT_EFFECT, compose, leaves
+from scaleinv.runs.records import RunFolder
+from scaleinv.runs.registry import find, names
+from scaleinv.runs.run import run
+from scaleinv.runs.suggestions import conf_folder
 from scaleinv.study import plan
-from scaleinv.suggestions import conf_folder
 
 CONF = conf_folder()
 GROUPS = {

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from scaleinv.data import batch_order, load_dataset
+from scaleinv.runs.datasets import load_dataset
+from scaleinv.training.data import batch_order
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -85,9 +86,9 @@ def test_cifar10_has_its_channels_first(real):
 
 
 def test_one_epoch_on_real_mnist_learns(real, tmp_path):
-    from scaleinv.config import compose
-    from scaleinv.records import load_records
-    from scaleinv.run import run
+    from scaleinv.runs.config import compose
+    from scaleinv.runs.records import load_records
+    from scaleinv.runs.run import run
 
     overrides = ["dataset=mnist", f"dataset.root={real}", "epochs=1", "optimizer.lr=[0.1,0.05]", "progress=false"]
     for space, reached in (("weight", 0.8), ("gspace", None), ("fixed", None)):

@@ -11,12 +11,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from scaleinv.data import load_dataset
-from scaleinv.network import mlp
+from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam, AdamW, RMSprop
 from scaleinv.probes.roots import Roots
+from scaleinv.runs.datasets import load_dataset
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
-from scaleinv.training import Cell, Stack
+from scaleinv.training.cell import Cell
+from scaleinv.training.stack import Stack
 
 # Operations that make the host wait for the device, or the device for the host: a capture fails at them.
 aten = torch.ops.aten

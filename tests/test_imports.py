@@ -1,4 +1,4 @@
-"""Promise: imports point one way, and what draws and judges needs no torch."""
+"""Promise: three rules say who may import whom, and what draws and judges needs no torch."""
 
 import ast
 import subprocess
@@ -8,38 +8,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "scaleinv"
-# Each layer may import those before it only.
-LAYERS = [
-    ["errors", "registry", "suggestions"],
-    ["network"],
-    ["skeleton"],
-    ["symmetry"],
-    ["spaces", "optim", "backprop"],
-    ["starts", "probes"],
-    ["data", "graphs", "environment"],
-    ["training", "checks", "reference", "wrappers"],
-    ["config", "records", "best", "methods"],
-    ["build"],
-    ["tasks"],
-    ["run"],
-    ["outcomes"],
-    ["cli"],
-    ["claims"],
-    ["release"],
-    ["study"],
-]
-NO_TORCH = [
-    *("records", "config", "cli", "outcomes", "best", "methods", "claims", "release"),
-    *(f"figures.{f.stem}" for f in sorted((PACKAGE / "figures").glob("*.py")) if f.stem != "__main__"),
-]
-# Knows nothing of configurations, files or tables.
-PURE = [
-    "network",
-    "skeleton",
-    "symmetry",
-    "backprop",
-    *(f"{p}.{f.stem}" for p in ("spaces", "optim", "starts", "probes") for f in (PACKAGE / p).glob("*.py")),
-]
+# The mathematics and the training, from the ground up: each may import itself and what stands before it.
+FLOORS = ["symmetry", "networks", "spaces", "optim", "starts", "probes", "training"]
+BESIDE = {"optim", "starts", "probes"}
+# What only the runs and the report may know.
+OUTSIDE = {"hydra", "omegaconf", "pandas", "matplotlib", "pathlib", "os", "json", "csv"}
 
 
 def imported(path: Path) -> set[str]:
@@ -49,32 +22,51 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
 
-def test_layers():
-    rank = {name: i for i, layer in enumerate(LAYERS) for name in layer}
-    for path in PACKAGE.rglob("*.py"):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts[0] in ("__init__", "figures"):
-            continue
-        for module in imported(path):
-            if module.startswith("scaleinv."):
-                target = module.split(".")[1]
-                if target in rank:
-                    assert rank[target] <= rank[parts[0]], f"{path.name} imports {module}"
+def folders(path: Path) -> set[str]:
+    """Folders of the package that a file imports from."""
+    return {name.split(".")[1] for name in imported(path) if name.startswith("scaleinv.")}
 
 
-@pytest.mark.parametrize("module", PURE)
-def test_the_core_knows_no_configuration_and_no_files(module):
-    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
-    roots = {name.split(".")[0] for name in imported(path)}
-    assert not roots & {"hydra", "omegaconf", "pandas", "matplotlib", "pathlib", "os", "json", "csv"}
+@pytest.mark.parametrize("folder", FLOORS)
+def test_the_mathematics_points_downwards_and_knows_no_files(folder):
+    below = set(FLOORS[: FLOORS.index(folder) + 1]) - ((BESIDE - {folder}) if folder in BESIDE else set())
+    for path in (PACKAGE / folder).rglob("*.py"):
+        assert folders(path) <= below, path
+        assert not {name.split(".")[0] for name in imported(path)} & OUTSIDE, path
 
 
-@pytest.mark.parametrize("module", NO_TORCH)
-def test_no_torch(module):
-    probe = f"import sys, scaleinv.{module}; sys.exit('torch' in sys.modules)"
+def test_runs_do_not_know_the_report():
+    for path in (PACKAGE / "runs").rglob("*.py"):
+        assert "report" not in folders(path), path
+
+
+REPORT = [
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in sorted((PACKAGE / "report").rglob("*.py"))
+    if not path.stem.startswith("__")
+]
+
+
+@pytest.mark.parametrize("modules", [REPORT, ["runs.records", "runs.config", "runs.outcomes", "cli"]])
+def test_no_torch(modules):
+    probe = f"import sys, {', '.join(f'scaleinv.{module}' for module in modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
+
+
+def test_no_import_is_a_circle():
+    modules = {
+        "scaleinv." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")
+    }
+    edges = {
+        name: {m for found in imported(path) for m in (found, found.rpartition(".")[0]) if m in modules} - {name}
+        for name, path in modules.items()
+    }
+    done: set[str] = set()
+    while len(done) < len(edges):
+        free = {name for name in edges if name not in done and edges[name] <= done}
+        assert free, f"a circle among {sorted(set(edges) - done)}"
+        done |= free

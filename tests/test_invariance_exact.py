@@ -4,10 +4,10 @@ import pytest
 import torch
 from conftest import INVARIANT, batch, draw, stacked_gradients
 
-from scaleinv.network import mlp
+from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam, AdamW, RMSprop
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
-from scaleinv.symmetry import random_scales, rescale
+from scaleinv.symmetry.group import random_scales, rescale
 
 NETWORK = mlp((12, 16, 16, 20, 8, 5), bias=True)
 STEPS = 30

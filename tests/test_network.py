@@ -5,9 +5,11 @@ import torch
 from conftest import NETWORKS, TINY, assert_close, batch, draw, member, stacked_gradients
 from torch import nn
 
-from scaleinv.backprop import Backprop, one_hot, score
-from scaleinv.network import UnsupportedNetworkError, describe, mlp
+from scaleinv.networks.mlp import mlp
 from scaleinv.reference import gradients
+from scaleinv.symmetry.network import UnsupportedNetworkError
+from scaleinv.symmetry.trace import describe
+from scaleinv.training.chain import Backprop, one_hot, score
 
 
 @pytest.mark.parametrize("bias", [False, True])

@@ -6,9 +6,9 @@ import torch
 from conftest import EXPLICIT, NETWORKS, TINY, batch, draw, member
 
 from scaleinv import reference
-from scaleinv.network import mlp
+from scaleinv.networks.mlp import mlp
 from scaleinv.spaces import GSpace
-from scaleinv.symmetry import path_norm
+from scaleinv.symmetry.path_norm import path_norm
 
 SKELETONS = ["default", "maxprod", "hungarian", "log_hungarian"]
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from conftest import draw
 
-from scaleinv.config import compose
-from scaleinv.errors import ConfigError
-from scaleinv.network import mlp
+from scaleinv.networks.mlp import mlp
 from scaleinv.probes.roots import Roots
-from scaleinv.records import load_records
-from scaleinv.run import run
+from scaleinv.runs.config import compose
+from scaleinv.runs.errors import ConfigError
+from scaleinv.runs.records import load_records
+from scaleinv.runs.run import run
 from scaleinv.spaces import GSpace, WeightSpace
 
 

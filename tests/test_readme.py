@@ -8,7 +8,7 @@ import pytest
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from scaleinv.config import compose
+from scaleinv.runs.config import compose
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import torch
 
-from scaleinv.claims import as_markdown
-from scaleinv.environment import describe
+from scaleinv.report.claims import as_markdown
+from scaleinv.runs.environment import describe
 
 ROOT = Path(__file__).parents[1]
 RELEASE = ROOT / "results" / "release"
@@ -31,7 +31,7 @@ def run_without_torch(*words):
 
 
 def test_figures_are_drawn_from_the_records_alone(tmp_path):
-    run_without_torch("scaleinv.figures", "all", STUDY, "--out", tmp_path)
+    run_without_torch("scaleinv.report.figures", "all", STUDY, "--out", tmp_path)
     published = {p.name: p for p in (RELEASE / "figures").iterdir()}
     drawn = {p.name: p for p in tmp_path.iterdir()}
     assert set(drawn) == set(published)
@@ -50,7 +50,7 @@ def test_figures_are_drawn_from_the_records_alone(tmp_path):
 
 
 def test_claims_follow_from_the_records(tmp_path):
-    run_without_torch("scaleinv.claims", STUDY, "--out", tmp_path / "claims")
+    run_without_torch("scaleinv.report.claims", STUDY, "--out", tmp_path / "claims")
     ours, published = pd.read_csv(tmp_path / "claims.csv"), pd.read_csv(RELEASE / "claims.csv")
     pd.testing.assert_frame_equal(ours, published, rtol=1e-4)
     assert as_markdown(published) == (RELEASE / "claims.md").read_text()

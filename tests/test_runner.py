@@ -13,14 +13,15 @@ import pandas as pd
 import pytest
 import torch
 
-from scaleinv.build import build_cell
-from scaleinv.config import compose
-from scaleinv.errors import RunFailedError
-from scaleinv.records import BusyError, DamagedError, RunFolder, load_records
 from scaleinv.reference import train_serial
-from scaleinv.run import run
-from scaleinv.tasks import sweep
-from scaleinv.training import Stack, next_stack
+from scaleinv.runs.build import build_cell
+from scaleinv.runs.config import compose
+from scaleinv.runs.errors import RunFailedError
+from scaleinv.runs.records import BusyError, DamagedError, RunFolder, load_records
+from scaleinv.runs.run import run
+from scaleinv.runs.tasks import sweep
+from scaleinv.training.cell import next_stack
+from scaleinv.training.stack import Stack
 from scaleinv.wrappers import SpaceOptimizer
 
 BASE = ["progress=false", "threads=1", "network.hidden=[12,12]", "dtype=float64"]
@@ -234,7 +235,7 @@ def in_another_process(tmp_path, overrides):
 
 def start(tmp_path, overrides):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["scaleinv.run", "scaleinv.tasks.sweep", "conftest", "test_runner"])
+    context.set_forkserver_preload(["scaleinv.runs.run", "scaleinv.runs.tasks.sweep", "conftest", "test_runner"])
     process = context.Process(target=in_another_process, args=(tmp_path, overrides))
     process.start()
     return process

@@ -4,11 +4,11 @@ import pytest
 import torch
 from conftest import EXPLICIT, INVARIANT, NETWORKS, SPACES, TINY, assert_close, batch, draw, member, stacked_gradients
 
-from scaleinv.backprop import Backprop, one_hot
-from scaleinv.network import mlp
+from scaleinv.networks.mlp import mlp
 from scaleinv.reference import gradients
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, UnsupportedSpaceError, WeightSpace
-from scaleinv.symmetry import random_scales, rescale
+from scaleinv.symmetry.group import random_scales, rescale
+from scaleinv.training.chain import Backprop, one_hot
 
 overwrites = lambda space: getattr(space, "fix", "keep") == "overwrite"  # noqa: E731
 

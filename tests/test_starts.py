@@ -4,10 +4,10 @@ import pytest
 import torch
 from conftest import NETWORKS, batch, draw
 
-from scaleinv.network import mlp
-from scaleinv.skeleton import choose
+from scaleinv.networks.mlp import mlp
 from scaleinv.spaces import GSpace
 from scaleinv.starts import DefaultStart, OverwrittenStart, ReparametrizedStart, RescaledStart
+from scaleinv.symmetry.skeleton import choose
 
 KEEPING = {
     "default": DefaultStart(),

@@ -4,9 +4,11 @@ import pytest
 import torch
 from conftest import NETWORKS, TINY, assert_close, batch, draw, member
 
-from scaleinv.network import mlp
+from scaleinv.networks.mlp import mlp
 from scaleinv.reference import gradients
-from scaleinv.symmetry import balance, path_norm, random_scales, reparametrize, rescale
+from scaleinv.symmetry.balance import balance
+from scaleinv.symmetry.group import random_scales, reparametrize, rescale
+from scaleinv.symmetry.path_norm import path_norm
 
 GENERATOR = torch.Generator().manual_seed(2)
 

@@ -8,10 +8,10 @@ from conftest import SPACES, TINY, assert_close, batch, stacked_gradients
 from torch import nn
 from torch.nn.utils import parametrize
 
-from scaleinv.network import UnsupportedNetworkError
 from scaleinv.optim import SGD, Adam
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace
-from scaleinv.symmetry import random_scales, rescale
+from scaleinv.symmetry.group import random_scales, rescale
+from scaleinv.symmetry.network import UnsupportedNetworkError
 from scaleinv.wrappers import SpaceModule, SpaceOptimizer, fix_weights
 
 PAIRS = [

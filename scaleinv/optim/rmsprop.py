@@ -4,15 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from scaleinv.optim.base import (
-    Coords,
-    GradientTransformation,
-    Optimizer,
-    State,
-    add_decayed,
-    chain,
-    zeros_like,
-)
+from scaleinv.optim.base import Coords, GradientTransformation, Optimizer, State, add_decayed, chain, zeros_like
 from scaleinv.optim.sgd import momentum
 
 

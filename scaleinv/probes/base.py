@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
-from scaleinv.network import Weights
+from scaleinv.symmetry.graph import Weights
 
 if TYPE_CHECKING:
     from scaleinv.spaces.base import Chart

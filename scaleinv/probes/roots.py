@@ -6,9 +6,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from scaleinv.network import Weights
 from scaleinv.probes.base import Probe, Reading
-from scaleinv.spaces.base import Chart, PinnedChart
+from scaleinv.spaces.base import Chart
+from scaleinv.spaces.pinned import PinnedChart
+from scaleinv.symmetry.graph import Weights
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,16 @@ coordinates. So the weights stay the only state, and no coordinate vector is eve
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from scaleinv.backprop import Gradient
-from scaleinv.network import Graph, Weights
-from scaleinv.skeleton import Pick, Skeleton, check_choice, choose
-from scaleinv.symmetry import require_nonzero, to_gauge
+from scaleinv.symmetry.graph import Graph, Weights
+
+if TYPE_CHECKING:
+    from scaleinv.training.chain import Gradient
+
 
 Coords = dict[str, Tensor]
 
@@ -124,7 +126,7 @@ class Chart(ABC):
         for name, w in weights.items():
             w.addcmul_(direction[name], per_entry(step, w))
 
-    def descend_(self, weights: dict[str, Tensor], gradient: Gradient, step: Tensor) -> None:
+    def descend_(self, weights: dict[str, Tensor], gradient: "Gradient", step: Tensor) -> None:
         """Take a step of plain gradient descent in place: :meth:`pullback_`, then :meth:`retract_`.
 
         Where the two come down to adding a multiple of the gradient, a chart can do that while the gradient is
@@ -167,103 +169,3 @@ def _copies(tensors: Weights) -> dict[str, Tensor]:
 def per_entry(member_values: Tensor, like: Tensor) -> Tensor:
     """View ``(*members,)`` so that it broadcasts against ``like``, ``(*members, own shape)``."""
     return member_values.view(*member_values.shape, *[1] * (like.dim() - member_values.dim()))
-
-
-# How the skeleton's weights start (config key ``fix``).
-OVERWRITE, KEEP, RESCALE = FIXES = ("overwrite", "keep", "rescale")
-
-
-NONE, BALANCED = NORMALISATIONS = ("none", "balanced")
-
-
-def require_one_of(option: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Refuse an option's value that is not one of those allowed.
-
-    Raises:
-        ValueError: naming the option.
-    """
-    if value not in allowed:
-        raise ValueError(f"{option} must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def supports_skeleton(graph: Graph, choice: str | Mapping) -> Support:
-    """Refuse networks that have no rescaling symmetry, and skeletons that do not fit the network."""
-    if not graph.hidden:
-        return Support(("the network has no hidden node, so there is nothing to rescale and nothing to fix",))
-    try:
-        check_choice(choice, graph)
-    except ValueError as error:
-        return Support((str(error),))
-    return Support()
-
-
-def start_skeleton(
-    graph: Graph, weights: Weights, choice: str | Mapping, fix: str, value: float | Tensor, roots: bool
-) -> tuple[dict[str, Tensor], Skeleton]:
-    """Choose the skeleton and give its weights their starting values.
-
-    Args:
-        graph: the network.
-        weights: tensors ``(*members, own shape)``.
-        choice: see :func:`scaleinv.skeleton.choose`.
-        fix: ``overwrite`` sets the out-edges to ``value`` (this changes the function), ``rescale`` brings them to
-            +-1 without changing it, ``keep`` leaves them.
-        value: number, or one a member, shape ``(*members,)``; non-zero.
-        roots: whether ``overwrite`` sets the skeleton's free in-edges too.
-
-    Returns:
-        The starting weights and the skeleton.
-    """
-    skeleton = choose(choice, graph, weights)
-    started = dict(weights)
-    if fix == OVERWRITE:
-        values = torch.as_tensor(value, dtype=next(iter(weights.values())).dtype).unsqueeze(-1)
-        for pick, overwrite in zip(skeleton.into, skeleton.is_root(graph), strict=True):
-            if roots:
-                old = pick.read(started[pick.name])
-                new = torch.where(overwrite, values.to(old.device), old)
-                started[pick.name] = pick.write(started[pick.name], new)
-        for pick in skeleton.out:
-            started[pick.name] = pick.write(started[pick.name], values.to(started[pick.name].device))
-    require_nonzero(graph, started, skeleton)
-    if fix == RESCALE:
-        started = to_gauge(graph, started, skeleton)
-    return started, skeleton
-
-
-class PinnedChart(Chart):
-    """A chart that keeps the out-edges of a skeleton at the values they have at its starting weights."""
-
-    def __init__(self, graph: Graph, skeleton: Skeleton, weights: Weights) -> None:
-        """Pin the out-edges of ``skeleton`` at their values in ``weights``."""
-        super().__init__(graph, weights, graph.parameters - graph.hidden)
-        self.skeleton = skeleton
-        self.pins: list[tuple[Pick, Tensor]] = [(p, p.read(weights[p.name])) for p in skeleton.out]
-
-    def fixed(self) -> dict[str, Tensor]:
-        """Return masks that are True at the skeleton's out-edges."""
-        return self.skeleton.fixed(self.graph)
-
-    def pinned(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the tensors with the fixed weights in their places; differentiable."""
-        result = dict(tensors)
-        for pick, values in self.pins:
-            result[pick.name] = pick.write(result[pick.name], values)
-        return result
-
-    def unpinned(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the tensors with zeros in the places of the fixed weights; differentiable."""
-        result = dict(tensors)
-        for pick, _ in self.pins:
-            result[pick.name] = pick.write(result[pick.name], 0.0)
-        return result
-
-    def pin_(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put the fixed weights back into their places."""
-        for pick, values in self.pins:
-            pick.write_(tensors[pick.name], values)
-
-    def unpin_(self, tensors: Mapping[str, Tensor]) -> None:
-        """Set the places of the fixed weights to zero in place."""
-        for pick, _ in self.pins:
-            pick.zero_(tensors[pick.name])

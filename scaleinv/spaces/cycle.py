@@ -5,23 +5,21 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scaleinv.network import Graph, Weights
-from scaleinv.skeleton import Skeleton
-from scaleinv.spaces.base import (
+from scaleinv.spaces.base import Chart, Coords, ParameterSpace, Support
+from scaleinv.spaces.fixed import FixedWeightChart
+from scaleinv.spaces.pinned import (
     BALANCED,
     FIXES,
     KEEP,
     NORMALISATIONS,
-    Chart,
-    Coords,
-    ParameterSpace,
-    Support,
     require_one_of,
     start_skeleton,
     supports_skeleton,
 )
-from scaleinv.spaces.fixed import FixedWeightChart
-from scaleinv.symmetry import balance, to_gauge
+from scaleinv.symmetry.balance import balance
+from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.group import to_gauge
+from scaleinv.symmetry.skeleton import Skeleton
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from scaleinv.backprop import Gradient
-from scaleinv.network import Graph, Weights
-from scaleinv.spaces.base import (
-    FIXES,
-    Chart,
-    Coords,
-    ParameterSpace,
-    PinnedChart,
-    Support,
-    require_one_of,
-    start_skeleton,
-    supports_skeleton,
-)
+from scaleinv.spaces.base import Chart, Coords, ParameterSpace, Support
+from scaleinv.spaces.pinned import FIXES, PinnedChart, require_one_of, start_skeleton, supports_skeleton
+from scaleinv.symmetry.graph import Graph, Weights
+
+if TYPE_CHECKING:
+    from scaleinv.training.chain import Gradient
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class FixedWeightChart(PinnedChart):
         self.unpin_(grads)
         return grads
 
-    def descend_(self, weights: dict[str, Tensor], gradient: Gradient, step: Tensor) -> None:
+    def descend_(self, weights: dict[str, Tensor], gradient: "Gradient", step: Tensor) -> None:
         """Add ``step`` times the gradient, then put the fixed weights back."""
         gradient.add_to_(weights, step)
         self.pin_(weights)

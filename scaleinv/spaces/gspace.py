@@ -2,29 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from scaleinv.backprop import Gradient
-from scaleinv.network import Graph, Weights
-from scaleinv.skeleton import Pick, Skeleton, add_at_, take
-from scaleinv.spaces.base import (
+from scaleinv.spaces.base import Chart, Coords, ParameterSpace, Support, per_entry
+from scaleinv.spaces.pinned import (
     FIXES,
     NONE,
     NORMALISATIONS,
     OVERWRITE,
-    Chart,
-    Coords,
-    ParameterSpace,
     PinnedChart,
-    Support,
-    per_entry,
     require_one_of,
     start_skeleton,
     supports_skeleton,
 )
-from scaleinv.symmetry import balance, to_gauge
+from scaleinv.symmetry.balance import balance
+from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.group import to_gauge
+from scaleinv.symmetry.skeleton import Pick, Skeleton, add_at_, take
+
+if TYPE_CHECKING:
+    from scaleinv.training.chain import Gradient
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class _Reader:
     """A tensor whose edges start at hidden nodes.
 
     Attributes:
-        tail: classes at the edges' tails, as in :class:`scaleinv.network.Edges`.
+        tail: classes at the edges' tails, as in :class:`scaleinv.symmetry.graph.Edges`.
         roots: positions of the roots of those classes, flat; a slice if they follow each other.
         numerator: ``q_tail S`` at those classes, flat; None if it is one everywhere.
     """
@@ -305,7 +305,7 @@ class GSpaceChart(PinnedChart):
         # Now, while the roots are in the cache; the next step asks for it first.
         self._at(weights)
 
-    def descend_(self, weights: dict[str, Tensor], gradient: Gradient, step: Tensor) -> None:
+    def descend_(self, weights: dict[str, Tensor], gradient: "Gradient", step: Tensor) -> None:
         """Compute equation 9 of maths.md at d = dL/dV; where P = 1, that is ``w_e <- w_e + step (q / S)^2 g_e``.
 
         So the first layer's gradient, which is most of all gradients, is only written out at the roots.

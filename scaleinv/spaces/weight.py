@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from scaleinv.backprop import Gradient
-from scaleinv.network import Graph, Weights
 from scaleinv.spaces.base import Chart, Coords, ParameterSpace
+from scaleinv.symmetry.graph import Graph, Weights
+
+if TYPE_CHECKING:
+    from scaleinv.training.chain import Gradient
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class WeightChart(Chart):
         """Return the gradients themselves."""
         return grads
 
-    def descend_(self, weights: dict[str, Tensor], gradient: Gradient, step: Tensor) -> None:
+    def descend_(self, weights: dict[str, Tensor], gradient: "Gradient", step: Tensor) -> None:
         """Add ``step`` times the gradient."""
         gradient.add_to_(weights, step)
 

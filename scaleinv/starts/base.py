@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scaleinv.network import Graph, Weights
+from scaleinv.symmetry.graph import Graph, Weights
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scaleinv.network import Graph, Weights
 from scaleinv.starts.base import Start
+from scaleinv.symmetry.graph import Graph, Weights
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scaleinv.network import Graph, Weights
-from scaleinv.spaces.base import OVERWRITE, start_skeleton
+from scaleinv.spaces.pinned import OVERWRITE, start_skeleton
 from scaleinv.starts.base import Start
+from scaleinv.symmetry.graph import Graph, Weights
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class OverwrittenStart(Start):
     """Set the weights of a skeleton to a number; this changes the function (maths.md, section 6, E1).
 
     Attributes:
-        skeleton: see :func:`scaleinv.skeleton.choose`.
+        skeleton: see :func:`scaleinv.symmetry.skeleton.choose`.
         value: the number; not 0.
         roots: whether to set the first free edge of every skeleton path too, as both public codes of G-SGD do.
     """

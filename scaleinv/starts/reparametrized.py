@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scaleinv.network import Graph, Weights
 from scaleinv.starts.base import Start
-from scaleinv.symmetry import reparametrize
+from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.group import reparametrize
 
 
 @dataclass(frozen=True)
 class ReparametrizedStart(Start):
-    """The source's reparametrisation (thesis, 3.0.4 and 6.3.1); see :func:`scaleinv.symmetry.reparametrize`.
+    """The source's reparametrisation (thesis, 3.0.4 and 6.3.1); see :func:`scaleinv.symmetry.group.reparametrize`.
 
     Attributes:
-        skeleton: see :func:`scaleinv.skeleton.choose`.
+        skeleton: see :func:`scaleinv.symmetry.skeleton.choose`.
     """
 
     skeleton: str | Mapping = "hungarian"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scaleinv.network import Graph, Weights
 from scaleinv.starts.base import Start
-from scaleinv.symmetry import random_scales, rescale
+from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.group import random_scales, rescale
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Networks; a configuration names one by its module."""

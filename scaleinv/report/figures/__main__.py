@@ -1,0 +1,105 @@
+"""Draw figures from records.
+
+    python -m scaleinv.report.figures loss_vs_lr results/demo --out results/demo/loss_vs_lr
+    python -m scaleinv.report.figures all results/release/cpu --out results/release/figures
+
+The second draws every figure of a study, and says of those whose records are missing which command makes them.
+"""
+
+import argparse
+import shlex
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from scaleinv.report.figures.style import save
+from scaleinv.report.methods import KEYS
+from scaleinv.runs.errors import UserError
+from scaleinv.runs.records import (
+    INDEX,
+    MissingError,
+    experiment_runs,
+    find_runs,
+    load_experiment,
+    load_records,
+    metrics_file,
+)
+from scaleinv.runs.registry import names
+from scaleinv.runs.suggestions import did_you_mean
+
+ALL = "all"
+
+
+def known_figures() -> dict[str, ModuleType]:
+    """Return the modules that draw a figure from records, by name."""
+    modules = {
+        name: import_module(f"scaleinv.report.figures.{name}")
+        for name in names("scaleinv.report.figures")
+        if name != "__main__"
+    }
+    return {name: module for name, module in modules.items() if hasattr(module, "EXPERIMENT")}
+
+
+def draw_one(name: str, folders: list[Path], stem: Path, command: str) -> list[Path]:
+    """Draw a figure from the runs below some folders, or from its experiment's runs in a study's folder.
+
+    Raises:
+        MissingError: there are no records, or not all.
+    """
+    module = known_figures()[name]
+    if module.EXPERIMENT is not None and (folders[0] / INDEX).exists():
+        records = load_experiment(folders[0], module.EXPERIMENT, KEYS)
+        runs = experiment_runs(folders[0], module.EXPERIMENT)
+    else:
+        records, runs = load_records(*folders, keys=KEYS), find_runs(*folders)
+    if records.empty:
+        raise MissingError(
+            "there are no finished runs", " ".join(map(str, folders)), "run scaleinv-run first; see the README"
+        )
+    return save(module.draw(records), stem, [metrics_file(run) for run in runs], command)
+
+
+def draw_all(folder: Path, out: Path, command: str) -> list[str]:
+    """Draw every figure of a study into the folder ``out``.
+
+    Returns:
+        One text for every figure that could not be drawn.
+    """
+    problems = []
+    for name, module in known_figures().items():
+        if module.EXPERIMENT is None:
+            continue
+        try:
+            draw_one(name, [folder], out / name, command)
+            print(out / f"{name}.png", flush=True)
+        except MissingError as error:
+            problems.append(str(error))
+            print(f"not drawn: {name}\n{error}", file=sys.stderr, flush=True)
+    return problems
+
+
+def main() -> None:
+    """Parse the command, load the records, draw, save."""
+    known = list(known_figures())
+    parser = argparse.ArgumentParser(prog="python -m scaleinv.report.figures", description=__doc__.splitlines()[0])
+    parser.add_argument("figure", help=f"{ALL}, or one of {', '.join(known)}")
+    parser.add_argument("records", nargs="+", type=Path, help="run folders, or folders above them; a study's folder")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="path of the picture without its ending; a folder for all"
+    )
+    given = parser.parse_args()
+    command = shlex.join(["python", "-m", "scaleinv.report.figures", *sys.argv[1:]])
+    try:
+        if given.figure == ALL:
+            problems = draw_all(given.records[0], given.out, command)
+            sys.exit(f"{len(problems)} figures not drawn" if problems else 0)
+        if given.figure not in known:
+            raise UserError(f"there is no figure {given.figure!r}", given.figure, did_you_mean(given.figure, known))
+        print(*draw_one(given.figure, given.records, given.out, command), sep="\n")
+    except UserError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

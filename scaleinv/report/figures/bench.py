@@ -1,0 +1,43 @@
+"""Seconds per run-epoch against the number of members, beside the floor."""
+
+from typing import Any
+
+import pandas as pd
+
+from scaleinv.report.figures.methods import method_series
+from scaleinv.report.figures.style import BLUE, PAGE, Drawing, panels, styled
+from scaleinv.report.methods import OPTIMIZER_NAMES
+
+SHORT = {"gspace": "G"}
+
+
+@styled
+def draw(table: pd.DataFrame, machine: dict[str, Any]) -> Drawing:
+    """Draw one panel per network.
+
+    Args:
+        table: of ``scripts/bench.py``.
+        machine: what its ``.machine.json`` says.
+    """
+    networks = list(dict.fromkeys(table["network"]))
+    figure, axes = panels(len(networks), width=PAGE + 1)
+    for ax, network in zip(axes, networks, strict=True):
+        part = table[table["network"] == network]
+        for (space, optimizer), rows in part.groupby(["space", "optimizer"], sort=False):
+            how = method_series(f"{OPTIMIZER_NAMES[str(optimizer)]} / {SHORT.get(str(space), space)}")
+            ax.plot(rows["members"], rows["seconds"], label=how.label, **how.style)
+        floor = part[part["optimizer"] == "sgd"].drop_duplicates("members")
+        ax.plot(floor["members"], floor["floor_seconds"], color=BLUE, linewidth=2.5, alpha=0.5, label="floor")
+        ax.axhline(part["serial_seconds"].min(), color=BLUE, linestyle=":", label="serial reference, SGD")
+        ax.set_xscale("log", base=4)
+        ax.set_yscale("log")
+        ax.set_xlabel("members")
+        ax.set_ylabel("seconds per run-epoch")
+        ax.set_title(f"{network} network")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    caption = (
+        f"Seconds per run and epoch on {machine['device_name']}, {machine['threads']} threads,"
+        f" torch {machine['versions']['torch']}; best of several rounds. Floor: 6 x parameters x images at"
+        f" {machine['matmul_gflops']:.0f} GFLOP/s, the rate of a 2048 x 2048 float32 product in the same process."
+    )
+    return Drawing(figure, table, caption)

@@ -1,0 +1,140 @@
+"""Loss against learning rate and loss against epoch, for any set of methods. Helpers of several figures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from scaleinv.report.figures.methods import in_order, method_series
+from scaleinv.report.figures.style import PAGE, Drawing, log_lr_axis, loss_axis, panels, plot_seeds
+from scaleinv.report.members import best_epochs, best_lr
+from scaleinv.report.methods import with_methods
+
+DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
+BAND = (
+    "Line: median over seeds; band: range; faint lines: single seeds; crosses at the top edge: diverged members, with"
+    " their number; losses far above those of untrained networks are cut off"
+)
+
+
+def datasets_of(records: pd.DataFrame) -> list[str]:
+    """List the data sets in a fixed order."""
+    known = list(DATASETS)
+    return sorted(set(records["dataset"]), key=lambda name: (known.index(name) if name in known else 99, name))
+
+
+def describe_n(records: pd.DataFrame) -> str:
+    """Say how many seeds and epochs the records have."""
+    epochs = records.groupby("dataset")["epoch"].max()
+    told = ", ".join(f"{count} on {DATASETS.get(str(name), name)}" for name, count in epochs.items())
+    return f"n = {records['seed'].nunique()} seeds; epochs: {told}"
+
+
+def lr_curves(ax: Axes, records: pd.DataFrame, measure: str = "val_loss") -> pd.DataFrame:
+    """Draw the best validation loss against the learning rate, one line a method; mark each method's best.
+
+    Args:
+        ax: where.
+        records: of one data set, with methods.
+        measure: the column to minimise.
+
+    Returns:
+        The plotted numbers.
+    """
+    best = best_epochs(records, measure, ["method"])
+    tables = []
+    for method in in_order(list(best["method"])):
+        members = best[best["method"] == method]
+        how = method_series(method)
+        table = plot_seeds(ax, members, how, "lr", measure)
+        low = best_lr(members, ["method"], measure).iloc[0]
+        if np.isfinite(low[measure]):
+            face = "white" if low["at_edge"] else how.style["color"]
+            style = {"color": how.style["color"], "markerfacecolor": face, "markersize": 9, "linestyle": ""}
+            ax.plot([low["lr"]], [low[measure]], marker="*", **style)
+        tables.append(table.assign(dataset=records["dataset"].iloc[0], method=method))
+    log_lr_axis(ax)
+    table = pd.concat(tables, ignore_index=True)
+    loss_axis(ax, table[["low", "median"]].melt()["value"], worst_shown(records))
+    ax.set_ylabel("best validation loss")
+    return table
+
+
+def worst_shown(records: pd.DataFrame) -> float:
+    """Return the loss at which panels end: a half more than networks have before training."""
+    return 1.5 * float(records.loc[records["epoch"] == 0, "val_loss"].median())
+
+
+STAR = "star: a method's best learning rate, hollow if it lies at the grid's edge"
+
+
+def epoch_curves(ax: Axes, records: pd.DataFrame, measure: str = "val_loss", lr: float | None = None) -> pd.DataFrame:
+    """Draw a loss against the epoch, one line a method, at a learning rate or at each method's best.
+
+    Args:
+        ax: where.
+        records: of one data set, with methods.
+        measure: the column to draw.
+        lr: the learning rate; None takes each method's best.
+
+    Returns:
+        The plotted numbers.
+    """
+    lows = best_lr(best_epochs(records, "val_loss", ["method"]), ["method"]).set_index("method")
+    tables = []
+    for method in in_order(list(records["method"])):
+        chosen = float(lows["lr"].to_dict()[method]) if lr is None else lr
+        part = records[(records["method"] == method) & (records["lr"] == chosen)].copy()
+        part.loc[part["status"] == "diverged", measure] = np.inf
+        how = method_series(method)
+        style = {**how.style, "marker": ""}
+        label = f"{method}, lr {chosen:g}" if lr is None else method
+        table = plot_seeds(ax, part, type(how)(label, style), "epoch", measure)
+        tables.append(table.assign(dataset=records["dataset"].iloc[0], method=method, lr=chosen))
+    table = pd.concat(tables, ignore_index=True)
+    loss_axis(ax, table[["low", "high"]].melt()["value"], worst_shown(records))
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("validation loss")
+    return table
+
+
+def lr_figure(records: pd.DataFrame, what: str) -> Drawing:
+    """Draw :func:`lr_curves`, one panel a data set; ``what`` begins the caption."""
+    named = with_methods(records)
+    names = datasets_of(named)
+    figure, axes = panels(len(names), width=PAGE + 1 if len(names) > 1 else 4.6, height=3.4)
+    tables = []
+    for ax, name in zip(axes, names, strict=True):
+        tables.append(lr_curves(ax, named[named["dataset"] == name]))
+        ax.set_title(DATASETS.get(name, name))
+    legend_below(figure, axes)
+    return Drawing(figure, pd.concat(tables, ignore_index=True), f"{what} {describe_n(named)}. {BAND}; {STAR}.")
+
+
+def epoch_figure(records: pd.DataFrame, what: str, lrs: Sequence[float] | None = None) -> Drawing:
+    """Draw :func:`epoch_curves`: a panel a data set at each method's best learning rate, or a panel a rate."""
+    named = with_methods(records)
+    names = datasets_of(named)
+    shown = [(name, None) for name in names] if lrs is None else [(names[0], lr) for lr in lrs]
+    figure, axes = panels(len(shown), width=PAGE + 1 if len(shown) > 1 else 4.6, height=3.6)
+    tables = []
+    for ax, (name, lr) in zip(axes, shown, strict=True):
+        tables.append(epoch_curves(ax, named[named["dataset"] == name], lr=lr))
+        ax.set_title(DATASETS.get(name, name) + ("" if lr is None else f", learning rate {lr:g}"))
+        if lr is None:
+            ax.legend(fontsize=5.5)
+    if lrs is not None:
+        legend_below(figure, axes)
+    return Drawing(figure, pd.concat(tables, ignore_index=True), f"{what} {describe_n(named)}. {BAND}.")
+
+
+def legend_below(figure: Figure, axes: Sequence[Axes], columns: int = 2) -> None:
+    """Put one legend for all panels below them."""
+    handles: dict[str, Artist] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)

@@ -1,0 +1,48 @@
+"""Which methods notice that a network was rescaled? An invariant one draws one line, the others two."""
+
+import pandas as pd
+
+from scaleinv.report.figures.style import BLACK, ORANGE, PAGE, Drawing, panels, styled
+
+# Draws whatever runs it is given.
+EXPERIMENT = None
+
+
+@styled
+def draw(records: pd.DataFrame) -> Drawing:
+    """Draw the loss from W and from a rescaled W: a column per space, a row per optimizer and mode."""
+    spaces = list(dict.fromkeys(records["space"]))
+    rows = list(dict.fromkeys(zip(records["optimizer"], records["mode"], strict=True)))
+    figure, axes = panels(len(spaces), len(rows), PAGE + 1.5, 1.25 * len(rows) + 0.4)
+    for i, (optimizer, mode) in enumerate(rows):
+        for j, space in enumerate(spaces):
+            ax = axes[i * len(spaces) + j]
+            part = records[
+                (records["space"] == space) & (records["optimizer"] == optimizer) & (records["mode"] == mode)
+            ]
+            for start, color, width in (("rescaled W", ORANGE, 2.6), ("W", BLACK, 1.0)):
+                line = part[part["start"] == start]
+                ax.plot(line["step"], line["loss"], label=start, color=color, linewidth=width)
+            first = part.loc[part["start"] == "W", "loss"].iloc[0]
+            top = min(part["loss"].max(), 2.2 * first)
+            shown = part.loc[part["loss"] <= top, "loss"]
+            margin = 0.08 * (top - shown.min())
+            ax.set_ylim(shown.min() - margin, top + margin)
+            gap = part["difference"].iloc[0]
+            ax.set_title(f"difference {gap:.0e}", fontsize=6, pad=2, color=BLACK)
+            if i == 0:
+                ax.annotate(space, (0.5, 1.32), xycoords="axes fraction", ha="center", fontweight="bold", fontsize=7.5)
+            if j == 0:
+                ax.set_ylabel(f"{optimizer}, rescaled\n{mode}\n\nloss", fontsize=7)
+            if i == len(rows) - 1:
+                ax.set_xlabel("step")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    dataset = records["dataset"].iloc[0]
+    caption = (
+        f"Loss on {dataset} while training from W (black) and from W with every hidden node rescaled at random"
+        " (orange), with the same batches; one run each, float64. An invariant method draws one line. Above each"
+        " panel: the largest difference of the two losses, relative to the first loss; losses above the panel's top"
+        " edge are cut off."
+    )
+    columns = ["space", "optimizer", "lr", "mode", "start", "step", "loss", "difference"]
+    return Drawing(figure, records[columns], caption)

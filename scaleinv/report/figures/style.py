@@ -1,0 +1,177 @@
+"""How every figure looks, and how it is saved: bit-identical from run to run, with its numbers beside it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+COLUMN, PAGE = 3.25, 5.5  # widths in inches
+# Okabe and Ito's colours, which stay apart for colour-blind readers.
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
+    *("#000000", "#E69F00", "#56B4E9", "#009E73"),
+    *("#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
+)
+
+_RC: Any = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.5,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 200,
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "scaleinv",
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, and what must stand beside it.
+
+    Attributes:
+        figure: the picture.
+        table: exactly the plotted numbers.
+        caption: what is shown, with n and the meaning of lines and bands.
+    """
+
+    figure: Figure
+    table: pd.DataFrame
+    caption: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """How one line is drawn.
+
+    Attributes:
+        label: in the legend.
+        style: keyword arguments of ``plot``.
+    """
+
+    label: str
+    style: dict[str, Any] = field(default_factory=dict)
+
+
+def styled(draw: Callable[..., Drawing]) -> Callable[..., Drawing]:
+    """Run a drawing function under the project's style, whatever the user's matplotlibrc says."""
+
+    def wrapped(*args: Any, **kwargs: Any) -> Drawing:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(_RC)
+            return draw(*args, **kwargs)
+
+    wrapped.__doc__, wrapped.__name__ = draw.__doc__, draw.__name__
+    return wrapped
+
+
+def panels(columns: int, rows: int = 1, width: float = PAGE, height: float | None = None) -> tuple[Figure, list[Axes]]:
+    """Make a figure with a row-major list of axes."""
+    figure = Figure(figsize=(width, height or rows * (2.3 if columns > 1 else 2.6)))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(grid.flat)
+
+
+def log_lr_axis(ax: Axes) -> None:
+    """Make the x axis a learning-rate axis."""
+    ax.set_xscale("log")
+    ax.set_xlabel("learning rate")
+    ax.xaxis.set_major_locator(LogLocator(numticks=12))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def loss_axis(ax: Axes, losses: pd.Series, top: float = np.inf) -> None:
+    """Make the y axis a logarithmic loss axis that shows all finite ``losses`` up to ``top``."""
+    shown = losses[np.isfinite(losses)]
+    low, high = shown.min(), min(shown.max(), top)
+    ax.set_yscale("log")
+    ax.set_ylim(low / 1.08, max(high, 1.01 * low) * 1.08)
+    subs = (1, 2, 5) if high > 4 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def plot_seeds(ax: Axes, seeds: pd.DataFrame, how: Series, x: str, y: str) -> pd.DataFrame:
+    """Draw the median over seeds, every seed faint behind it, the range as a band; diverged members at the top.
+
+    Args:
+        ax: where.
+        seeds: one row per seed and x, with columns ``x``, ``y``; infinite where a member diverged.
+        how: label and style, e.g. from :func:`scaleinv.report.figures.methods.method_series`.
+        x: name of the column for the x axis.
+        y: name of the column for the y axis.
+
+    Returns:
+        One row per x: median, lowest and highest value, n, and how many diverged.
+    """
+    summary = seeds.groupby(x)[y].agg(
+        median="median", low="min", high="max", n="size", diverged=lambda v: int(np.isinf(v).sum())
+    )
+    finite = summary[np.isfinite(summary["median"])]
+    if "seed" in seeds:
+        for _, one in seeds[np.isfinite(seeds[y])].groupby("seed"):
+            one = one.sort_values(x)
+            ax.plot(one[x], one[y], color=how.style["color"], linewidth=0.4, alpha=0.35)
+    high = finite["high"].where(np.isfinite(finite["high"]))
+    ax.fill_between(finite.index, finite["low"], high, color=how.style["color"], alpha=0.15, linewidth=0)
+    ax.plot(finite.index, finite["median"], label=how.label, **how.style)
+    for position, row in summary[summary["diverged"] > 0].iterrows():
+        ax.plot(
+            [position], [1.0], transform=ax.get_xaxis_transform(), color=how.style["color"], marker="x", clip_on=False
+        )
+        ax.annotate(
+            f"{row['diverged']:.0f}",
+            (position, 1.0),
+            xycoords=ax.get_xaxis_transform(),
+            xytext=(2, 2),
+            textcoords="offset points",
+            fontsize=5,
+            color=how.style["color"],
+        )
+    return summary.reset_index()
+
+
+def save(drawing: Drawing, stem: Path, inputs: Sequence[Path] = (), command: str = "") -> list[Path]:
+    """Write ``stem.pdf``, ``.png``, ``.csv`` (the plotted numbers) and ``.json`` (caption, inputs, command).
+
+    No file holds a date, so that drawing twice gives the same bytes.
+
+    Args:
+        drawing: what to save.
+        stem: path without ending.
+        inputs: files the numbers came from; their checksums are kept.
+        command: that draws the figure.
+
+    Returns:
+        The files.
+    """
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    files = [stem.with_name(stem.name + ending) for ending in (".pdf", ".png", ".csv", ".json")]
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
+        drawing.figure.savefig(files[0], metadata={"CreationDate": None, "Producer": None, "Creator": None})
+        drawing.figure.savefig(files[1], metadata={"Software": None})
+    drawing.table.to_csv(files[2], index=False, float_format="%.9g", lineterminator="\n")
+    checksums = {f"{p.parent.name}/{p.name}": hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(inputs)}
+    told = {"caption": drawing.caption, "command": command, "inputs": checksums}
+    files[3].write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    return files

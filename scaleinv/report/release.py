@@ -1,0 +1,216 @@
+"""Publish a study: its records, figures and claims as one small folder, and compare a re-run with it. No torch.
+
+A release has ``<profile>/`` (index and runs, metrics compressed), ``figures/``, ``claims.csv`` and ``claims.md``,
+``release.json`` (machines, versions, wall time), ``README.md`` and ``index.html``.
+"""
+
+import gzip
+import html
+import json
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scaleinv.report.claims import as_markdown, judge_all
+from scaleinv.report.figures.__main__ import draw_all, known_figures
+from scaleinv.report.members import best_epochs
+from scaleinv.report.methods import KEYS
+from scaleinv.runs.errors import UserError
+from scaleinv.runs.records import INDEX, RunFolder, experiment_runs, load_experiment, read_index, write_atomically
+
+
+class IncompleteError(UserError):
+    """A study that cannot be published yet."""
+
+
+def publish(study: Path, out: Path) -> dict[str, Any]:
+    """Copy a finished study into a release, draw its figures, judge its claims, and write the pages.
+
+    Args:
+        study: folder with an ``index.json``.
+        out: folder of the release; what it holds of this study is replaced.
+
+    Returns:
+        What ``release.json`` says.
+
+    Raises:
+        IncompleteError: runs are missing; nothing is written.
+    """
+    index = read_index(study)
+    missing = [
+        f"{name} ({index['experiments'][name]['command']})"
+        for name in index["experiments"]
+        if not all(RunFolder(run).is_done for run in experiment_runs(study, name))
+    ]
+    if missing:
+        raise IncompleteError(f"{len(missing)} experiments are incomplete: {'; '.join(missing)}", study)
+    folder = out / index["profile"]
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in index["experiments"]:
+        for run in experiment_runs(study, name):
+            _copy(run, folder / run.name)
+    shutil.copyfile(study / INDEX, folder / INDEX)
+    problems = draw_all(
+        folder, out / "figures", f"python -m scaleinv.report.figures all {folder} --out {out / 'figures'}"
+    )
+    table, unjudged = judge_all(folder)
+    if problems or unjudged:
+        raise IncompleteError("; ".join(problems + unjudged), folder)
+    table.to_csv(out / "claims.csv", index=False, float_format="%.6g")
+    (out / "claims.md").write_text(as_markdown(table))
+    told = _account(folder, index)
+    write_atomically(out / "release.json", (json.dumps(told, indent=2) + "\n").encode())
+    (out / "README.md").write_text(readme(told))
+    (out / "index.html").write_text(page(told, table, out))
+    return told
+
+
+def _copy(run: Path, target: Path) -> None:
+    """Copy a run's records, the metrics compressed without a date, so that the bytes are the same every time."""
+    if target.exists():
+        return
+    target.mkdir(parents=True)
+    for name in ("config.yaml", "manifest.json", "command.txt"):
+        shutil.copyfile(run / name, target / name)
+    content = gzip.compress((run / "metrics.csv").read_bytes(), mtime=0)
+    (target / "metrics.csv.gz").write_bytes(content)
+
+
+def _account(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
+    """Sum up machines, versions, seconds and replicates of every experiment and of all."""
+    experiments = {}
+    for name, entry in index["experiments"].items():
+        manifests = [RunFolder(run).manifest for run in experiment_runs(folder, name)]
+        records = load_experiment(folder, name)
+        experiments[name] = {
+            "command": entry["command"],
+            "figures": [figure for figure, module in known_figures().items() if name == module.EXPERIMENT],
+            "runs": len(manifests),
+            "members": sum(manifest.get("members", 0) for manifest in manifests),
+            "seeds": int(records["seed"].nunique()) if "seed" in records else 1,
+            "epochs": int(records["epoch"].max()) if "epoch" in records else 0,
+            "wall_seconds": round(sum(manifest.get("wall_seconds", 0.0) for manifest in manifests), 1),
+            "devices": sorted({manifest["device_name"] for manifest in manifests}),
+        }
+    unique = {
+        run.name: RunFolder(run).manifest for name in index["experiments"] for run in experiment_runs(folder, name)
+    }
+    manifests = list(unique.values())
+    return {
+        "profile": index["profile"],
+        "runs": len(manifests),
+        "members": sum(manifest.get("members", 0) for manifest in manifests),
+        "wall_seconds": round(sum(manifest.get("wall_seconds", 0.0) for manifest in manifests), 1),
+        "devices": sorted({manifest["device_name"] for manifest in manifests}),
+        "threads": sorted({manifest["threads"] for manifest in manifests}),
+        "versions": manifests[0]["versions"],
+        "drawn_with": f"matplotlib {version('matplotlib')}",
+        "commits": sorted({manifest["git"]["commit"] for manifest in manifests if manifest.get("git")}),
+        "experiments": experiments,
+    }
+
+
+def readme(told: dict[str, Any]) -> str:
+    """Write the release's README: for each figure the command, the machine, the wall time and n."""
+    lines = [
+        "# Released results",
+        "",
+        f"Profile `{told['profile']}`: {told['runs']} runs, {told['members']} networks,"
+        f" {told['wall_seconds'] / 60:.0f} minutes of training on {', '.join(told['devices'])}"
+        f" ({', '.join(map(str, told['threads']))} threads), torch {told['versions']['torch']}.",
+        "Runs that several experiments share were trained once, so the times below add up to more.",
+        "Open `index.html` for all figures and claims on one page.",
+        "`make figures` draws the figures again, bit for bit;",
+        f"`make reproduce-figures PROFILE={told['profile']}` trains everything again.",
+        "",
+        "| experiment | figures | command | seeds | epochs | runs | networks | training (s) |",
+        "| - | - | - | - | - | - | - | - |",
+    ]
+    for name, entry in told["experiments"].items():
+        figures = ", ".join(f"[{figure}](figures/{figure}.png)" for figure in entry["figures"]) or "claims only"
+        numbers = (entry["seeds"], entry["epochs"], entry["runs"], entry["members"], f"{entry['wall_seconds']:.0f}")
+        lines.append(f"| {name} | {figures} | `{entry['command']}` | {' | '.join(map(str, numbers))} |")
+    return "\n".join(lines) + "\n"
+
+
+def page(told: dict[str, Any], table: pd.DataFrame, out: Path) -> str:
+    """Write one page with all figures and claims that needs no network."""
+    style = (
+        "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}img{max-width:100%}"
+        "table{border-collapse:collapse;font-size:13px}figcaption{font-size:13px;color:#444}code{background:#f4f4f4}"
+        "td,th{border-bottom:1px solid #ddd;padding:3px 8px;text-align:left;vertical-align:top}"
+        ".confirmed{color:#00704f}.refuted{color:#b34700}.undecided,.measured{color:#666}"
+    )
+    body = "".join(_sections(told, table, out))
+    head = f"<meta charset=utf-8><title>scaleinv: released results</title><style>{style}</style>"
+    return f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n"
+
+
+def _sections(told: dict[str, Any], table: pd.DataFrame, out: Path) -> Iterator[str]:
+    yield (
+        f"<h1>scaleinv: released results</h1><p>Profile {told['profile']}: {told['runs']} runs, {told['members']}"
+        f" networks, {told['wall_seconds'] / 60:.0f} minutes on {html.escape(', '.join(told['devices']))}, torch"
+        f" {told['versions']['torch']}. Data: <a href={told['profile']}/>runs</a>, <a href=claims.csv>claims.csv</a>,"
+        " <a href=release.json>release.json</a>.</p><h2>Claims</h2><table><tr><th>claim<th>case<th>verdict<th>effect"
+        " [95 % interval]<th>n<th>of</tr>"
+    )
+    before = ""
+    for row in table.to_dict("records"):
+        quote = f"“{html.escape(str(row['quote']))}” ({row['source']})" if row["claim"] != before else ""
+        before = row["claim"]
+        yield (
+            f"<tr><td>{quote}<td>{html.escape(row['case'])}<td class={row['verdict']}>{row['verdict']}"
+            f"<td>{row['effect']:.3g} [{row['low']:.3g}, {row['high']:.3g}]<td>{row['n']}"
+            f"<td>{html.escape(row['measures'])}</tr>"
+        )
+    yield "</table><h2>Figures</h2>"
+    for entry in told["experiments"].values():
+        for figure in entry["figures"]:
+            caption = json.loads((out / "figures" / f"{figure}.json").read_text())["caption"]
+            links = ", ".join(
+                f"<a href=figures/{figure}.{ending}>{ending}</a>" for ending in ("pdf", "png", "csv", "json")
+            )
+            yield (
+                f"<figure id={figure}><h3>{figure}</h3><img src=figures/{figure}.png alt='{html.escape(figure)}'>"
+                f"<figcaption>{html.escape(caption)} {links}; <code>{html.escape(entry['command'])}</code></figcaption>"
+                "</figure>"
+            )
+
+
+def departures(study: Path, released: Path) -> tuple[pd.DataFrame, int]:
+    """Find where a re-run departs from a release by more than the seeds' spread.
+
+    Compared are the medians over seeds of the best validation losses, of every run and learning rate (and value);
+    the spread is the range over the release's seeds. Two grids that differ are compared where they overlap.
+
+    Returns:
+        The rows that depart, and how many were compared.
+    """
+    ours, theirs = read_index(study)["experiments"], read_index(released)["experiments"]
+    found, compared = [], 0
+    for name in sorted(set(ours) & set(theirs)):
+        tables = []
+        for folder in (study, released):
+            records = load_experiment(folder, name, KEYS)
+            if "lr" not in records:
+                break
+            extra = [key for key in KEYS if key != "epochs"]
+            best = best_epochs(records, "val_loss", extra)
+            arms = ["dataset", "space", "optimizer", *extra, "value", "lr"]
+            grouped = best.groupby(arms, dropna=False)["val_loss"]
+            tables.append(grouped.agg(["median", "min", "max"]))
+        if len(tables) < 2:
+            continue
+        joined = tables[0].add_suffix("_new").join(tables[1].add_suffix("_old"), how="inner").reset_index()
+        compared += len(joined)
+        is_inside = (joined["median_new"] >= joined["min_old"]) & (joined["median_new"] <= joined["max_old"])
+        spread = joined["max_old"] - joined["min_old"]
+        with np.errstate(invalid="ignore"):
+            is_near = (joined["median_new"] - joined["median_old"]).abs() <= spread
+        found.append(joined[~(is_inside | is_near)].assign(experiment=name))
+    return (pd.concat(found, ignore_index=True) if found else pd.DataFrame()), compared

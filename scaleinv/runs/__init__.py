@@ -1,0 +1,1 @@
+"""Runs: configuration, records, and what can go wrong with them."""

@@ -1,0 +1,67 @@
+"""Make the objects that a configuration describes."""
+
+from functools import lru_cache
+
+import torch
+
+from scaleinv.networks.mlp import mlp
+from scaleinv.runs.config import Config
+from scaleinv.runs.datasets import load_dataset
+from scaleinv.runs.environment import pick_device
+from scaleinv.runs.errors import ConfigError
+from scaleinv.symmetry.network import Network
+from scaleinv.training.cell import Cell
+from scaleinv.training.data import Dataset
+
+
+def build_cell(config: Config) -> Cell:
+    """Load the data onto the device and put the cell together.
+
+    Raises:
+        ConfigError: the space cannot take the network.
+        DataError: the data set is missing or damaged.
+    """
+    dataset = build_dataset(config)
+    network = build_network(config, dataset)
+    support = config.space.supports(network.graph)
+    if not support:
+        raise ConfigError(
+            f"space {config.labels['space']} cannot take this network: {'; '.join(support.reasons)}",
+            f"space={config.labels['space']} network.hidden={config.network.hidden}",
+            "choose another space (weight takes every network) or another network",
+        )
+    return Cell(
+        network=network,
+        dataset=dataset,
+        space=config.space,
+        optimizer=config.optimizer,
+        lrs=config.lrs,
+        seeds=config.seeds,
+        values=config.values,
+        batch_size=config.batch_size,
+        start=config.start,
+        probes=config.probes,
+    )
+
+
+def build_dataset(config: Config) -> Dataset:
+    """Load the data set onto the device; the last one is kept, for the next cell of a sweep."""
+    options = config.dataset
+    return _on_device(
+        *(options.name, options.root, options.split, options.holdout, options.normalise, options.download),
+        str(pick_device(config.device)),
+        config.dtype,
+    )
+
+
+def build_network(config: Config, dataset: Dataset) -> Network:
+    """Describe the network between the data set's inputs and classes."""
+    sizes = (dataset.features, *config.network.hidden, dataset.classes)
+    return mlp(sizes, config.network.bias, config.network.negative_slope)
+
+
+@lru_cache(maxsize=1)
+def _on_device(
+    name: str, root: str, split: str, holdout: int, normalise: str, download: bool, device: str, dtype: str
+) -> Dataset:
+    return load_dataset(name, root, split, holdout, normalise, download).to(device, getattr(torch, dtype))

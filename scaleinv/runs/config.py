@@ -1,0 +1,393 @@
+"""The schema of a configuration: types and ranges here, values in ``conf/``.
+
+Hydra composes; this module then checks every key and value once more, because Hydra accepts ``+typo=1``, ``lr=nan``
+and ``epochs=-3``. The options of spaces, optimizers and tasks are the fields of their own dataclasses.
+"""
+
+import hashlib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from scaleinv.runs.errors import ConfigError
+from scaleinv.runs.registry import find, names
+from scaleinv.runs.suggestions import conf_folder, did_you_mean
+
+if TYPE_CHECKING:
+    from scaleinv.optim.base import Optimizer
+    from scaleinv.probes.base import Probe
+    from scaleinv.runs.tasks.base import Task
+    from scaleinv.spaces.base import ParameterSpace
+    from scaleinv.starts.base import Start
+
+# Keys that are no part of a run's identity: the first change no result, the second only its round-off.
+WITHOUT_EFFECT = {"name", "results", "rerun", "checkpoint_seconds", "progress", "dataset.root", "dataset.download"}
+ROUND_OFF = {"device", "threads", "chunk"}
+# Read through network.hidden, which is part of the identity.
+READ_ELSEWHERE = {"dataset.hidden"}
+# Hydra's own, and the budget that experiments read theirs from.
+BESIDE = {"hydra", "study"}
+# Groups whose options are the fields of a class: where the classes are, and what they are.
+CLASSES = {
+    "space": ("scaleinv.spaces", "ParameterSpace"),
+    "optimizer": ("scaleinv.optim", "Optimizer"),
+    "start": ("scaleinv.starts", "Start"),
+    "probe": ("scaleinv.probes", "Probe"),
+    "task": ("scaleinv.runs.tasks", "Task"),
+}
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """Options of :func:`scaleinv.runs.datasets.load_dataset`, and the hidden widths that go with the data set."""
+
+    name: str
+    root: str
+    split: str
+    holdout: int
+    normalise: str
+    download: bool
+    hidden: list[int]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Options of :func:`scaleinv.networks.mlp.mlp`; inputs and outputs come from the data set."""
+
+    name: str
+    hidden: list[int]
+    bias: bool
+    negative_slope: float
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked configuration.
+
+    Attributes:
+        dataset: what to train on.
+        network: what to train.
+        space: in which coordinates; its value is in ``values``.
+        optimizer: how.
+        start: from where.
+        probes: what else to measure.
+        task: what to do.
+        lrs: learning rates of the grid.
+        seeds: replicates.
+        values: of the fixed weights, or ``(None,)`` where nothing is overwritten.
+        resolved: every key with its final value, as written to ``config.yaml``.
+    """
+
+    dataset: DatasetConfig
+    network: NetworkConfig
+    space: "ParameterSpace"
+    optimizer: "Optimizer"
+    start: "Start"
+    probes: tuple["Probe", ...]
+    task: "Task"
+    lrs: tuple[float, ...]
+    seeds: tuple[int, ...]
+    values: tuple[float | None, ...]
+    name: str
+    epochs: int
+    batch_size: int
+    dtype: str
+    tf32: bool
+    device: str
+    threads: int | None
+    chunk: int | None
+    results: str
+    rerun: bool
+    checkpoint_seconds: float
+    progress: bool
+    resolved: dict[str, Any]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Names of the four choices, as they stand in every row of the records."""
+        return {group: self.resolved[group]["name"] for group in ("dataset", "network", "space", "optimizer")}
+
+    @property
+    def run_id(self) -> str:
+        """Readable prefix, then a hash of exactly the keys that can change the result."""
+        text = json.dumps(identity(self.resolved), sort_keys=True)
+        words = [self.labels["dataset"], self.labels["space"], self.labels["optimizer"]]
+        if (task := self.resolved["task"]["name"]) != "sweep":
+            words = [task, self.labels["dataset"]]
+        return "-".join([*words, hashlib.sha256(text.encode()).hexdigest()[:10]])
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's records go: ``results/<name>/<run id>``."""
+        return Path(self.results).expanduser() / self.name / self.run_id
+
+
+def identity(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the leaves that can change a run's result, by dotted key."""
+    skipped = WITHOUT_EFFECT | ROUND_OFF | READ_ELSEWHERE
+    return {key: value for key, value in leaves(resolved) if key not in skipped}
+
+
+def leaves(nest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """List the leaves of nested mappings with their dotted keys; a skeleton given as lists is one leaf."""
+    found: list[tuple[str, Any]] = []
+    for key, value in nest.items():
+        if isinstance(value, Mapping) and not prefix:
+            found += leaves(value, f"{key}.")
+        else:
+            found.append((f"{prefix}{key}", value))
+    return found
+
+
+def parse(composed: DictConfig) -> Config:
+    """Check what Hydra composed.
+
+    Args:
+        composed: all groups and keys of ``conf/config.yaml``.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value has the wrong type or is out of range.
+    """
+    raw = _plain(composed)
+    top = {f.name for f in fields(Config)} - {"lrs", "values", "resolved"}
+    for key in sorted(set(raw) ^ top):
+        if key in raw:
+            raise ConfigError(f"there is no key {key}", key, did_you_mean(key, sorted(top)))
+        raise ConfigError(f"the key {key} is missing", key, "do not remove it with ~")
+    dataset = _build(DatasetConfig, raw["dataset"], "dataset")
+    network = _build(NetworkConfig, raw["network"], "network")
+    if network.name != "mlp":
+        raise ConfigError(f"there is no network {network.name!r}", "network.name", "there is mlp")
+    space, values = parse_space(raw["space"], "space")
+    optimizer, lrs = parse_optimizer(raw["optimizer"], "optimizer")
+    start_class, start_options = _named(raw["start"], "start", "start")
+    task_class, task_options = _named(raw["task"], "task", "task")
+    seeds = _seeds(raw["seeds"])
+    checked = {
+        "epochs": _number(raw, "epochs", int, 0),
+        "batch_size": _number(raw, "batch_size", int, 1),
+        "checkpoint_seconds": _number(raw, "checkpoint_seconds", float, 0),
+        "threads": _auto(raw, "threads"),
+        "chunk": _auto(raw, "chunk"),
+        "dtype": _one_of(raw, "dtype", ("float32", "float64")),
+        **{key: _typed(raw[key], bool, key) for key in ("tf32", "rerun", "progress")},
+        **{key: _typed(raw[key], str, key) for key in ("name", "device", "results")},
+    }
+    for key, allowed in (("split", ("test", "holdout")), ("normalise", ("half", "dataset"))):
+        _one_of(raw["dataset"], key, allowed, "dataset.")
+    if any(width < 1 for width in network.hidden):
+        raise ConfigError(f"a hidden layer needs a node, got widths {network.hidden}", "network.hidden")
+    if not math.isfinite(network.negative_slope):
+        raise ConfigError(f"must be finite, got {network.negative_slope}", "network.negative_slope")
+    resolved = {
+        **raw,
+        "seeds": list(seeds),
+        "optimizer": {**raw["optimizer"], "lr": list(lrs)},
+        "space": raw["space"] | ({"value": list(values)} if "value" in raw["space"] else {}),
+    }
+    return Config(
+        dataset=dataset,
+        network=network,
+        space=space,
+        optimizer=optimizer,
+        start=_build(start_class, start_options, "start"),
+        probes=_probes(raw["probes"]),
+        task=_build(task_class, task_options, "task"),
+        lrs=lrs,
+        seeds=seeds,
+        values=values,
+        resolved=resolved,
+        **checked,
+    )
+
+
+def parse_space(node: Any, key: str) -> "tuple[ParameterSpace, tuple[float | None, ...]]":
+    """Make a space from its keys; return it with the values that its fixed weights are overwritten with.
+
+    Args:
+        node: mapping with ``name`` and the options of that space.
+        key: where it stands, for messages.
+
+    Raises:
+        ConfigError: a key or value is wrong.
+    """
+    cls, options = _named(node, "space", key)
+    values: tuple[float | None, ...] = (None,)
+    given = options.pop("value", None)
+    if given is not None and options.get("fix", getattr(cls, "fix", None)) == "overwrite":
+        values = _grid(given, f"{key}.value", positive=False)
+    elif isinstance(given, list):
+        raise ConfigError(
+            "a list of values needs fix=overwrite", f"{key}.value", f"set {key}.fix=overwrite, or give no list"
+        )
+    if len(values) == 1 and values[0] is not None:
+        options["value"] = values[0]
+    return _build(cls, options, key), values
+
+
+def parse_optimizer(node: Any, key: str) -> "tuple[Optimizer, tuple[float, ...]]":
+    """Make an optimizer from its keys; return it with its learning rates. Arguments as in :func:`parse_space`."""
+    cls, options = _named(node, "optimizer", key)
+    if "lr" not in options:
+        raise ConfigError("the learning rate is missing", f"{key}.lr", "give a number or a list")
+    lrs = _grid(options.pop("lr"), f"{key}.lr", positive=True)
+    return _build(cls, options, key, also=("lr",)), lrs
+
+
+def _probes(given: Any) -> "tuple[Probe, ...]":
+    """Read a list of probes, each a name or a mapping with ``name`` and options."""
+    if not isinstance(given, list):
+        raise ConfigError(f"probes must be a list, got {given!r}", "probes", "write probes=[roots]")
+    found = []
+    for node in given:
+        cls, options = _named(node if isinstance(node, dict) else {"name": node}, "probe", "probes")
+        found.append(_build(cls, options, "probes"))
+    return tuple(found)
+
+
+def compose(overrides: Sequence[str] = ()) -> Config:
+    """Build from a script what the command line builds: ``compose(["dataset=mnist", "optimizer.lr=[0.1,0.01]"])``."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    from scaleinv.runs.outcomes import register_summary
+
+    register_summary()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        return parse(hydra_compose("config", list(overrides)))
+
+
+def _plain(composed: DictConfig) -> dict[str, Any]:
+    try:
+        raw = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = error.full_key or "?"
+        raise ConfigError(f"{key} must be given", key, f"add {key}=... to the command") from error
+    except InterpolationKeyError as error:
+        raise ConfigError(str(error).splitlines()[0], error.full_key or "") from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    assert isinstance(raw, dict)
+    return {str(key): value for key, value in raw.items() if key not in BESIDE}
+
+
+def _named(node: Any, group: str, key: str) -> tuple[type, dict[str, Any]]:
+    """Find the class that the ``name`` of a node means; return it with the other keys."""
+    package, base = CLASSES[group]
+    name = node.get("name") if isinstance(node, dict) else node
+    if name not in names(package):
+        raise ConfigError(f"there is no {group} {name!r}", f"{key}.name", did_you_mean(str(name), names(package)))
+    cls = find(package, name, getattr(import_module(f"{package}.base"), base))
+    return cls, {key: value for key, value in node.items() if key != "name"}
+
+
+def _build(cls: type, options: Any, group: str, also: Sequence[str] = ()) -> Any:
+    """Make a dataclass from a group's keys, with every type checked; ``also`` are keys that were read before."""
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"{group} must be a group of keys, got {options!r}", group)
+    hints = typing.get_type_hints(cls)
+    for name in options:
+        if name not in hints:
+            raise ConfigError(
+                f"there is no key {group}.{name}", f"{group}.{name}", did_you_mean(str(name), sorted([*hints, *also]))
+            )
+    for field in fields(cls):
+        if field.name not in options and field.default is MISSING:
+            raise ConfigError(
+                f"the key {group}.{field.name} is missing", f"{group}.{field.name}", "do not remove it with ~"
+            )
+    typed = {key: _typed(value, hints[key], f"{group}.{key}") for key, value in options.items()}
+    try:
+        return cls(**typed)
+    except ValueError as error:
+        raise ConfigError(str(error), group) from error
+
+
+def _typed(value: Any, hint: Any, key: str) -> Any:
+    """Return the value as the hinted type, or raise; an int is a float too, a bool is neither."""
+    if _fits(value, hint):
+        return float(value) if hint is float else value
+    raise ConfigError(f"{key} must be {_words(hint)}, got {value!r}", key)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(one, inner[1]) for one in value.values())
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return hint is Any or isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(_words(one) for one in inner)
+    if typing.get_origin(hint) is list:
+        return f"a list, each {_words(inner[0])}"
+    named = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Mapping: "a mapping"}
+    return named.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _number(raw: Mapping[str, Any], key: str, kind: type, least: float) -> Any:
+    value = _typed(raw[key], kind, key)
+    if not math.isfinite(value) or value < least:
+        raise ConfigError(f"{key} must be at least {least}, got {value}", key)
+    return value
+
+
+def _auto(raw: Mapping[str, Any], key: str) -> int | None:
+    if raw[key] == "auto":
+        return None
+    if not _fits(raw[key], int) or raw[key] < 1:
+        raise ConfigError(f"{key} must be auto or a whole number from 1, got {raw[key]!r}", key)
+    return raw[key]
+
+
+def _one_of(raw: Mapping[str, Any], key: str, allowed: Sequence[str], prefix: str = "") -> str:
+    if raw[key] not in allowed:
+        raise ConfigError(f"{prefix}{key} must be one of {', '.join(allowed)}, got {raw[key]!r}", f"{prefix}{key}")
+    return raw[key]
+
+
+def _grid(given: Any, key: str, positive: bool) -> tuple[float, ...]:
+    """Read a number or a list of numbers; a number that is there twice is run once."""
+    listed = given if isinstance(given, list) else [given]
+    if not listed:
+        raise ConfigError(f"{key} is an empty list", key, "give at least one number")
+    for value in listed:
+        if not _fits(value, float):
+            raise ConfigError(f"{key} must be a number or a list of numbers, got {value!r}", key)
+        if not math.isfinite(value) or value == 0 or (positive and value < 0):
+            wanted = "finite and greater than 0" if positive else "finite and not 0"
+            raise ConfigError(f"{key} must be {wanted}, got {value}", key)
+    return tuple(dict.fromkeys(float(value) for value in listed))
+
+
+def _seeds(given: Any) -> tuple[int, ...]:
+    """Read a number of seeds or a list of them."""
+    if _fits(given, int):
+        if given < 1:
+            raise ConfigError(f"seeds must be at least 1, got {given}", "seeds")
+        return tuple(range(given))
+    if not isinstance(given, list) or not given:
+        raise ConfigError(f"seeds must be a whole number or a list of them, got {given!r}", "seeds")
+    for seed in given:
+        if not _fits(seed, int) or not 0 <= seed < 2**63:
+            raise ConfigError(f"a seed is a whole number from 0 to 2^63 - 1, got {seed!r}", "seeds")
+    return tuple(dict.fromkeys(given))

@@ -1,0 +1,31 @@
+"""What a task is."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scaleinv.runs.config import Config
+    from scaleinv.runs.records import RunFolder
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """Options of a procedure. Subclasses are frozen dataclasses; their fields are its configuration keys."""
+
+    def prepare(self, config: "Config") -> None:
+        """Find out whether the task can be done, before any folder is made.
+
+        Raises:
+            UserError: it cannot; the message says why.
+        """
+        return
+
+    @abstractmethod
+    def run(self, config: "Config", folder: "RunFolder") -> str:
+        """Do it, leave the records in ``folder``, and return one line that says what came out.
+
+        Args:
+            config: checked; holds this task too.
+            folder: locked by the caller.
+        """

@@ -1,0 +1,63 @@
+"""How many scale invariances networks have: counted by rank, three ways (maths.md, theorems 1 and 2)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from scaleinv.networks.mlp import mlp
+from scaleinv.reference import exponents, paths
+from scaleinv.runs.config import Config
+from scaleinv.runs.environment import describe
+from scaleinv.runs.records import RunFolder
+from scaleinv.runs.tasks.base import Task
+from scaleinv.symmetry.network import Network
+
+COLUMNS = ("network", "bias", "seed", "parameters", "hidden", "path_rank", "jacobian_rank")
+
+
+@dataclass(frozen=True)
+class CountInvariances(Task):
+    """Compare the number of hidden nodes H with ``m - rank``, once of all paths and once of the function.
+
+    The structure matrix has a row for every path and a column for every weight. The Jacobian is that of the outputs
+    at many random inputs by the weights, at random weights; single points can have a smaller rank (dead nodes).
+
+    Attributes:
+        widths: numbers of nodes, one list a network, inputs first.
+        images: random inputs.
+    """
+
+    widths: list[list[int]]
+    images: int
+
+    def run(self, config: Config, folder: RunFolder) -> str:
+        """Count; see :meth:`Task.run`."""
+        rows: list[tuple[Any, ...]] = [COLUMNS]
+        for sizes in self.widths:
+            for bias in (False, True):
+                network = mlp(sizes, bias)
+                m, hidden = network.graph.parameters, network.graph.hidden
+                listed = {(str(i), 0): path for i, path in enumerate(paths(network))}
+                path_rank = int(np.linalg.matrix_rank(exponents(network, listed)))
+                label = "-".join(map(str, sizes))
+                for seed in config.seeds:
+                    rank = _jacobian_rank(network, seed, self.images)
+                    rows.append((label, bias, seed, m, hidden, path_rank, rank))
+        folder.metrics.unlink(missing_ok=True)
+        folder.append(folder.metrics, rows)
+        folder.finish((), **describe(torch.device("cpu")))
+        return f"{len(rows) - 1} ranks of {len(self.widths)} networks, with and without biases"
+
+
+def _jacobian_rank(network: Network, seed: int, images: int) -> int:
+    """Return the rank of d outputs / d weights at random weights, over random inputs; float64."""
+    generator = torch.Generator().manual_seed(seed)
+    x = 2 * torch.randn(images, network.sizes[0], dtype=torch.float64, generator=generator)
+    shapes = network.graph.shapes
+    weights = {name: torch.randn(shape, dtype=torch.float64, generator=generator) for name, shape in shapes.items()}
+    with torch.enable_grad():
+        found = torch.func.jacrev(lambda w: network.forward(w, x))(weights)
+    parts = [part.reshape(images * network.sizes[-1], -1) for part in found.values()]
+    return int(torch.linalg.matrix_rank(torch.cat(parts, 1), rtol=1e-9))

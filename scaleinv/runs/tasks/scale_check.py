@@ -1,0 +1,78 @@
+"""Train from W and from a rescaled W, in every space and optimizer, and record both losses."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from scaleinv.checks import ORIGINAL, RESCALED, report, scale_check
+from scaleinv.runs.build import build_dataset, build_network
+from scaleinv.runs.config import Config, parse_optimizer, parse_space
+from scaleinv.runs.environment import describe
+from scaleinv.runs.errors import ConfigError
+from scaleinv.runs.records import RunFolder
+from scaleinv.runs.tasks.base import Task
+
+COLUMNS = ("dataset", "network", "space", "optimizer", "lr", "mode", "start", "step", "loss", "difference")
+
+
+@dataclass(frozen=True)
+class ScaleCheck(Task):
+    """See :func:`scaleinv.checks.scale_check`.
+
+    Attributes:
+        spaces: label -> keys of a space.
+        optimizers: label -> keys of an optimizer, with its learning rate.
+        steps: training steps.
+        sigma: spread of log lambda of the rescalings.
+    """
+
+    spaces: dict[str, Any]
+    optimizers: dict[str, Any]
+    steps: int
+    sigma: float
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.steps < 1 or not self.sigma >= 0:
+            raise ValueError(f"steps must be at least 1 and sigma at least 0, got {self.steps} and {self.sigma}")
+
+    def prepare(self, config: Config) -> None:
+        """Check that every space takes the network; see :meth:`Task.prepare`."""
+        graph = build_network(config, build_dataset(config)).graph
+        for label, keys in self.spaces.items():
+            support = parse_space(keys, f"task.spaces.{label}")[0].supports(graph)
+            if not support:
+                raise ConfigError("; ".join(support.reasons), f"task.spaces.{label}")
+        for label, keys in self.optimizers.items():
+            parse_optimizer(keys, f"task.optimizers.{label}")
+
+    def run(self, config: Config, folder: RunFolder) -> str:
+        """Compare them all; see :meth:`Task.run`."""
+        dataset = build_dataset(config)
+        network = build_network(config, dataset)
+        optimizers = {}
+        for label, keys in self.optimizers.items():
+            optimizer, lrs = parse_optimizer(keys, f"task.optimizers.{label}")
+            optimizers[label] = (optimizer, lrs[0])
+        comparisons = scale_check(
+            network,
+            dataset.normalise(dataset.val.images),
+            dataset.val.labels,
+            {label: parse_space(keys, f"task.spaces.{label}")[0] for label, keys in self.spaces.items()},
+            optimizers,
+            self.steps,
+            config.batch_size,
+            self.sigma,
+            config.seeds[0],
+        )
+        rows: list[tuple[Any, ...]] = [COLUMNS]
+        labels = (config.labels["dataset"], config.labels["network"])
+        for c in comparisons:
+            for start, losses in ((ORIGINAL, c.original), (RESCALED, c.rescaled)):
+                for step, loss in enumerate(losses.tolist()):
+                    rows.append((*labels, c.space, c.optimizer, c.lr, c.mode, start, step, loss, c.difference))
+        folder.metrics.unlink(missing_ok=True)
+        folder.append(folder.metrics, rows)
+        folder.finish((), **describe(dataset.scale.device))
+        invariant = sum(c.is_invariant for c in comparisons)
+        print(report(comparisons))
+        return f"{invariant} of {len(comparisons)} comparisons invariant"

@@ -1,0 +1,66 @@
+"""The loss of networks so small that it can be drawn: one hidden node (thesis, figures 1.1, 1.5, 1.6 and 4.9)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from scaleinv.networks.mlp import mlp
+from scaleinv.runs.config import Config
+from scaleinv.runs.environment import describe
+from scaleinv.runs.records import RunFolder
+from scaleinv.runs.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Surface(Task):
+    """Evaluate ``y = w_out * relu(w_1 + ... + w_n)``, all inputs 1, with the loss ``sin(y)``, on grids of weights.
+
+    Attributes:
+        inputs: n; the weights are called w1 to wn, and the outgoing one w(n+1).
+        panels: each a ``label``, and for every weight a number or ``[low, high, points]``.
+    """
+
+    inputs: int
+    panels: list[dict[str, Any]]
+
+    def __post_init__(self) -> None:
+        """Check that every panel has every weight."""
+        for panel in self.panels:
+            if sorted(panel) != ["label", *self.names]:
+                raise ValueError(f"a panel must give label, {', '.join(self.names)}; got {', '.join(sorted(panel))}")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the weights."""
+        return [f"w{i}" for i in range(1, self.inputs + 2)]
+
+    def run(self, config: Config, folder: RunFolder) -> str:
+        """Evaluate all panels; see :meth:`Task.run`."""
+        network = mlp((self.inputs, 1, 1), negative_slope=config.network.negative_slope)
+        first, second = network.layers[0].weight, network.layers[1].weight
+        gradients = [f"g{name}" for name in self.names]
+        rows: list[tuple[Any, ...]] = [("panel", "slope", *self.names, "output", "loss", *gradients)]
+        for panel in self.panels:
+            axes = [_axis(panel[name]) for name in self.names]
+            points = torch.cartesian_prod(*axes).double().requires_grad_()
+            with torch.enable_grad():
+                named = {first: points[:, None, : self.inputs], second: points[:, None, self.inputs :]}
+                output = network.forward(named, torch.ones(len(points), 1, self.inputs, dtype=torch.float64)).flatten()
+                loss = torch.sin(output)
+                (gradient,) = torch.autograd.grad(loss.sum(), points)
+            found = (points.detach(), output.detach()[:, None], loss.detach()[:, None], gradient)
+            slope = config.network.negative_slope
+            rows += [(panel["label"], slope, *row) for row in torch.cat(found, 1).tolist()]
+        folder.metrics.unlink(missing_ok=True)
+        folder.append(folder.metrics, rows)
+        folder.finish((), **describe(torch.device("cpu")))
+        return f"{len(rows) - 1} points in {len(self.panels)} panels"
+
+
+def _axis(given: Any) -> torch.Tensor:
+    """Return the points of ``[low, high, points]``, or one."""
+    if isinstance(given, list):
+        low, high, points = given
+        return torch.linspace(low, high, int(points), dtype=torch.float64)
+    return torch.tensor([float(given)], dtype=torch.float64)

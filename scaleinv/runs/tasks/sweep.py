@@ -1,0 +1,258 @@
+"""Train a cell, stack by stack, and keep records that survive."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import safetensors.torch
+import torch
+from tqdm import tqdm
+
+from scaleinv.runs.build import build_cell
+from scaleinv.runs.config import Config
+from scaleinv.runs.environment import cache_bytes, describe, free_bytes
+from scaleinv.runs.errors import ConfigError
+from scaleinv.runs.records import RunFolder
+from scaleinv.runs.tasks.base import Task
+from scaleinv.training.cell import Cell, Member, next_stack
+from scaleinv.training.chain import Score
+from scaleinv.training.stack import EpochResult, Stack
+
+COLUMNS = (
+    *("dataset", "network", "space", "optimizer", "lr", "seed", "value", "epoch"),
+    *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"),
+    *("status", "diverged_step"),
+)
+ORDER = ("seed", "value", "lr", "epoch")
+TIMING = ("first_member", "members", "epoch", "train_seconds", "eval_seconds")
+
+
+@dataclass(frozen=True)
+class Sweep(Task):
+    """Train every member of the grid; one row per member and epoch."""
+
+    def prepare(self, config: Config) -> None:
+        """Load the data and check that the space takes the network; see :meth:`Task.prepare`."""
+        cell = build_cell(config)
+        try:
+            # One member is enough to see whether start, space and probes go together.
+            Stack(cell, cell.members[:1])
+        except ValueError as error:
+            raise ConfigError(str(error), "start, space, probes", "see the README for what goes together") from error
+
+    def run(self, config: Config, folder: RunFolder) -> str:
+        """Train what is missing; see :meth:`Task.run`."""
+        return _Run(config, folder).finish()
+
+
+@dataclass
+class _Progress:
+    """Where a run stands; with the tensors of the current stack, what a checkpoint holds.
+
+    Attributes:
+        done: members whose training is finished.
+        chunk: size limit of the stacks.
+        start: length of ``metrics.csv`` before the current stack's rows.
+        epoch: last finished epoch of the current stack.
+        best: smallest validation loss so far.
+        diverged: members that have diverged, in finished stacks.
+        seconds: spent so far, earlier processes included.
+    """
+
+    chunk: int
+    done: int = 0
+    start: int = 0
+    epoch: int = 0
+    best: float = float("inf")
+    diverged: int = 0
+    seconds: float = 0.0
+    threads: int = field(default_factory=torch.get_num_threads)
+
+
+class _Run:
+    def __init__(self, config: Config, folder: RunFolder) -> None:
+        self.config, self.folder = config, folder
+        self.cell = build_cell(config)
+        self.total = len(self.cell.members)
+        self.device = self.cell.dataset.scale.device
+        self.began = time.monotonic()
+        self.tensors: dict[str, torch.Tensor] = {}
+        self.progress = self._resume() or self._begin()
+
+    def _begin(self) -> _Progress:
+        chunk, why = self.config.chunk, "as configured"
+        if chunk is None:
+            chunk, why = pick_chunk(self.cell)
+        self.folder.metrics.unlink(missing_ok=True)
+        self.folder.timing.unlink(missing_ok=True)
+        probed = [column for probe in self.config.probes for column in probe.columns]
+        self.folder.append(self.folder.metrics, [(*COLUMNS, *probed)])
+        self.folder.append(self.folder.timing, [TIMING])
+        self.folder.update_manifest(chunk=chunk, chunk_reason=why, **describe(self.device))
+        return _Progress(min(chunk, self.total))
+
+    def _resume(self) -> _Progress | None:
+        found = self.folder.load_checkpoint()
+        if found is None:
+            return None
+        head, body = found.payload.split(b"\n", 1)
+        progress = _Progress(**json.loads(head))
+        self.tensors = safetensors.torch.load(body)
+        if progress.threads != torch.get_num_threads():
+            tqdm.write(
+                f"note: begun on {progress.threads} threads, resumed on {torch.get_num_threads()}:"
+                f" the rest may differ in round-off (set threads={progress.threads} to avoid that)"
+            )
+        return progress
+
+    def finish(self) -> str:
+        """Train all stacks that are left, seal the records, and sum up."""
+        with self._bar() as bar:
+            while self.progress.done < self.total:
+                self._train_stack(bar)
+        seconds = self._seconds()
+        rows = self.folder.finish(
+            ORDER, wall_seconds=round(seconds, 3), members=self.total, diverged=self.progress.diverged
+        )
+        return (
+            f"{self.total} members, {rows} rows, best val_loss {self.progress.best:.4f},"
+            f" {self.progress.diverged} diverged, {seconds:.1f} s\n"
+            f"  stacks of {self.progress.chunk}: {self.folder.manifest['chunk_reason']}"
+        )
+
+    def _train_stack(self, bar: tqdm) -> None:
+        """Train the next stack; if the memory does not suffice, go on with half of it."""
+        progress = self.progress
+        if not self.tensors:
+            progress.start = self.folder.metrics.stat().st_size
+        try:
+            self._train(bar, next_stack(self.cell, progress.done, progress.chunk))
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error) or progress.chunk == 1:
+                raise
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            tqdm.write(f"note: {progress.chunk} members do not fit into memory, going on with {progress.chunk // 2}")
+            progress.chunk //= 2
+            progress.epoch = 0
+            self.tensors = {}
+            with self.folder.metrics.open("ab") as file:
+                file.truncate(progress.start)
+            self.folder.update_manifest(chunk=progress.chunk, chunk_reason="halved when memory ran out")
+
+    def _train(self, bar: tqdm, members: list[Member]) -> None:
+        progress, epochs = self.progress, self.config.epochs
+        stack = Stack(self.cell, members)
+        if self.tensors:
+            stack.load(self.tensors)
+            self.tensors = {}
+        else:
+            result = self._record(stack, 0, None, 0.0)
+        saved = time.monotonic()
+        for epoch in range(progress.epoch + 1, epochs + 1):
+            began = time.monotonic()
+            score = stack.train_epoch(epoch, after_step=lambda: bar.update(len(members)))
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            result = self._record(stack, epoch, score, time.monotonic() - began)
+            progress.epoch = epoch
+            bad = int((result.first_bad_step > 0).sum())
+            bar.set_postfix_str(
+                f"epoch {epoch}/{epochs}, best val_loss {progress.best:.4f}, {progress.diverged + bad} diverged",
+                refresh=epoch == epochs,
+            )
+            if epoch < epochs and time.monotonic() - saved >= self.config.checkpoint_seconds:
+                self._checkpoint(stack)
+                saved = time.monotonic()
+        progress.diverged += int((result.first_bad_step > 0).sum())
+        progress.done += len(members)
+        progress.epoch = 0
+        self._checkpoint(None)
+
+    def _record(self, stack: Stack, epoch: int, score: Score | None, train_seconds: float) -> EpochResult:
+        began = time.monotonic()
+        result = stack.result(score)
+        eval_seconds = time.monotonic() - began
+        self.folder.append(self.folder.metrics, self._rows(stack.members, epoch, result))
+        first = stack.members[0].index
+        timing = (first, len(stack.members), epoch, f"{train_seconds:.4f}", f"{eval_seconds:.4f}")
+        self.folder.append(self.folder.timing, [timing])
+        finite = result.val_loss[result.val_loss.isfinite()]
+        if len(finite):
+            self.progress.best = min(self.progress.best, finite.min().item())
+        return result
+
+    def _rows(self, members: list[Member], epoch: int, result: EpochResult) -> Iterator[tuple[Any, ...]]:
+        numbers = (
+            *(result.train_loss, result.train_accuracy, result.val_loss),
+            *(result.val_accuracy, result.test_loss, result.test_accuracy),
+        )
+        listed = [t.tolist() if t is not None else [None] * len(members) for t in numbers]
+        probed = [column.tolist() for column in result.probed.values()]
+        labels = tuple(self.config.labels.values())
+        steps = result.first_bad_step.tolist()
+        for i, (member, *measured, step) in enumerate(zip(members, *listed, steps, strict=True)):
+            status = ("diverged", step) if step else ("ok", None)
+            found = (column[i] for column in probed)
+            yield (*labels, member.lr, member.seed, member.value, epoch, *measured, *status, *found)
+
+    def _checkpoint(self, stack: Stack | None) -> None:
+        self.progress.seconds = self._seconds()
+        self.began = time.monotonic()
+        tensors = {name: t.cpu().contiguous() for name, t in stack.tensors().items()} if stack else {}
+        head = json.dumps(vars(self.progress)).encode()
+        self.folder.save_checkpoint(head + b"\n" + safetensors.torch.save(tensors))
+
+    def _seconds(self) -> float:
+        return self.progress.seconds + time.monotonic() - self.began
+
+    def _bar(self) -> tqdm:
+        steps = self.config.epochs * self.cell.steps_per_epoch
+        current = len(next_stack(self.cell, self.progress.done, self.progress.chunk)) if self.tensors else 0
+        behind = self.progress.done * steps + current * self.progress.epoch * self.cell.steps_per_epoch
+        labels = self.config.labels
+        return tqdm(
+            total=self.total * steps,
+            initial=behind,
+            desc=f"{labels['dataset']} {labels['space']} {labels['optimizer']}, {self.total} members",
+            disable=not self.config.progress,
+            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}",
+            dynamic_ncols=True,
+        )
+
+
+def pick_chunk(cell: Cell) -> tuple[int, str]:
+    """Choose how many members to train at once: the fastest stack that fits.
+
+    On a CPU the weights, gradients and optimizer state of a stack should stay in the last-level cache, because a
+    step passes over all of them; more than some dozens of members gain nothing. On a GPU everything that fits
+    is trained at once.
+
+    Returns:
+        The size, and the reason in words.
+    """
+    scale, m = cell.dataset.scale, cell.network.graph.parameters
+    one = {name: torch.empty(shape, dtype=scale.dtype) for name, shape in cell.network.graph.shapes.items()}
+    state = safetensors_size(cell.optimizer.transformation().init(one))
+    widths = 4 * sum(cell.network.sizes) * cell.batch_size
+    per_member = (3 * m + widths) * scale.element_size() + state
+    fits = max(1, int(0.6 * free_bytes(scale.device)) // per_member)
+    if scale.device.type == "cuda":
+        return fits, f"{fits} members of {per_member / 2**20:.1f} MiB fit into 60 % of the free GPU memory"
+    cached = max(8, cache_bytes() // (2 * m * scale.element_size() + state))
+    size = min(fits, cached)
+    reason = "the free memory" if fits < cached else f"the {cache_bytes() / 2**20:.0f} MiB CPU cache"
+    return size, f"{size} members of {per_member / 2**20:.1f} MiB fit into {reason}"
+
+
+def safetensors_size(nest: Any) -> int:
+    """Return the bytes of all tensors in a nest of dicts."""
+    if isinstance(nest, torch.Tensor):
+        return nest.numel() * nest.element_size()
+    return sum(safetensors_size(part) for part in nest.values())
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

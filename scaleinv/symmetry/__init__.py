@@ -1,0 +1,1 @@
+"""The rescaling symmetry: channel classes and edges, skeletons, the group and its gauges."""

@@ -1,0 +1,104 @@
+"""The rescaling group and its gauges: other weights of the same function (maths.md, section 1 and 2.4)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.skeleton import Skeleton, choose
+
+
+def rescale(graph: Graph, weights: Weights, scales: Tensor) -> dict[str, Tensor]:
+    """Apply ``w_e -> w_e * lambda_head(e) / lambda_tail(e)`` (maths.md, eq. 1); the function stays the same.
+
+    Args:
+        graph: the network.
+        weights: tensors ``(*members, own shape)``.
+        scales: positive ``lambda_1..lambda_K``, shape ``(K,)`` or ``(*members, K)``. Powers of two are exact.
+
+    Returns:
+        The rescaled weights.
+    """
+    scales = torch.nn.functional.pad(scales, (1, 0), value=1.0)
+    return {
+        name: w * graph.edges[name].at_heads(scales) / graph.edges[name].at_tails(scales) for name, w in weights.items()
+    }
+
+
+def random_scales(
+    graph: Graph,
+    sigma: float = 1.0,
+    powers_of_two: bool = False,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
+    """Draw ``lambda_c = exp(sigma N(0, 1))`` for every hidden channel.
+
+    Args:
+        graph: the network.
+        sigma: spread of ``log lambda``; 0 gives ones.
+        powers_of_two: round ``log2 lambda`` to whole numbers, which makes rescaling exact in floating point.
+        generator: source of randomness.
+        dtype: of the result.
+
+    Returns:
+        Scales, shape ``(K,)``.
+    """
+    logs = sigma * torch.randn(graph.hidden, dtype=torch.float64, generator=generator)
+    if powers_of_two:
+        return torch.exp2((logs / torch.log(torch.tensor(2.0))).round()).to(dtype)
+    return logs.exp().to(dtype)
+
+
+def to_gauge(graph: Graph, weights: Weights, skeleton: Skeleton, target: Tensor | None = None) -> dict[str, Tensor]:
+    """Rescale until the skeleton's out-edges have given magnitudes; signs and the function stay.
+
+    ``lambda_c = |S_c| / |target_c|`` with the suffix S of the weights (maths.md, theorem 4).
+
+    Args:
+        graph: the network.
+        weights: tensors ``(*members, own shape)``.
+        skeleton: its out-edges must have non-zero weights.
+        target: suffix to reach, ``(*members, K + 1)``; None means the unit gauge, every out-edge exactly +-1.
+
+    Returns:
+        The rescaled weights.
+    """
+    scales = skeleton.suffix(graph, weights).abs()
+    if target is not None:
+        scales = scales / target.abs()
+    return rescale(graph, weights, scales[..., 1:])
+
+
+def reparametrize(
+    graph: Graph, weights: Weights, choice: str | Mapping = "default"
+) -> tuple[dict[str, Tensor], Skeleton]:
+    """Rescale a network so that one outgoing weight of every hidden node is +-1 (thesis, 3.0.4 and 6.3.1).
+
+    Args:
+        graph: the network.
+        weights: tensors ``(*members, own shape)``.
+        choice: ``default`` (the diagonal), ``hungarian`` (the source's matching), ``log_hungarian``,
+            ``maxprod``, or an explicit skeleton.
+
+    Returns:
+        The rescaled weights, in which exactly the chosen entries are +-1, and the skeleton that was chosen.
+
+    Raises:
+        ValueError: a chosen weight is zero.
+    """
+    skeleton = choose(choice, graph, weights)
+    require_nonzero(graph, weights, skeleton)
+    return to_gauge(graph, weights, skeleton), skeleton
+
+
+def require_nonzero(graph: Graph, weights: Weights, skeleton: Skeleton) -> None:
+    """Raise if a fixed weight of the skeleton is zero: no rescaling makes it anything else.
+
+    Raises:
+        ValueError: naming the tensor.
+    """
+    for pick in skeleton.out:
+        if not pick.read(weights[pick.name]).all():
+            raise ValueError(f"{pick.name} is zero at a skeleton edge; choose another skeleton, e.g. maxprod")

@@ -1,0 +1,354 @@
+"""Skeletons: one outgoing and one incoming edge for every hidden channel (maths.md, 2.1 and 2.7).
+
+The out-edges T carry the fixed weights, one a class; they form a tree towards the anchor. The in-edges A lead
+back to the inputs. In the source both lie on the diagonals; here they are two separate choices.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from scaleinv.symmetry.graph import Block, Graph, Weights
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One entry of one parameter tensor for every class of a block.
+
+    Attributes:
+        name: the parameter tensor.
+        classes: the block's classes, shape ``(n,)``.
+        index: flat position of each class's entry in the tensor's own dims, ``(n,)`` or ``(*members, n)``.
+        ends: class at the far end of each entry (the head of an out-edge, the tail of an in-edge); like index.
+    """
+
+    name: str
+    classes: Tensor
+    index: Tensor
+    ends: Tensor
+
+    @cached_property
+    def span(self) -> slice | None:
+        """The index as a slice, if its entries are evenly spaced (a diagonal's are); else None.
+
+        A strided view is read and written faster than through an index.
+        """
+        if self.index.dim() > 1 or len(self.index) < 2:
+            return None
+        first, second, last = int(self.index[0]), int(self.index[1]), int(self.index[-1])
+        if second <= first or not bool((self.index.diff() == second - first).all()):
+            return None
+        return slice(first, last + 1, second - first)
+
+    def read(self, tensor: Tensor, own: int = 2) -> Tensor:
+        """Return a copy of the picked entries of ``tensor``, ``(*members, n)``; ``own`` counts its own dims."""
+        flat = tensor.flatten(-own)
+        return take(flat, self.index) if self.span is None else flat[..., self.span].clone()
+
+    def write(self, tensor: Tensor, values: Tensor | float, own: int = 2) -> Tensor:
+        """Return a copy of ``tensor`` with the picked entries replaced; differentiable."""
+        flat = tensor.flatten(-own)
+        index = self.index.expand(*flat.shape[:-1], -1)
+        if isinstance(values, Tensor):
+            return flat.scatter(-1, index, values.to(flat).expand(index.shape)).view(tensor.shape)
+        return flat.scatter(-1, index, values).view(tensor.shape)
+
+    def zero_(self, tensor: Tensor, own: int = 2) -> None:
+        """Set the picked entries of a contiguous ``tensor`` to zero in place."""
+        flat = tensor.view(*tensor.shape[:-own], -1)
+        if self.span is not None:
+            flat[..., self.span].zero_()
+        elif self.index.dim() == 1:
+            flat.index_fill_(-1, self.index, 0.0)
+        else:
+            flat.scatter_(-1, self.index, 0.0)
+
+    def write_(self, tensor: Tensor, values: Tensor, own: int = 2) -> None:
+        """Replace the picked entries of a contiguous ``tensor`` in place."""
+        flat = tensor.view(*tensor.shape[:-own], -1)
+        if self.span is not None:
+            flat[..., self.span].copy_(values)
+        elif self.index.dim() == 1:
+            flat.index_copy_(-1, self.index, values)
+        else:
+            flat.scatter_(-1, self.index, values)
+
+    def add_(self, tensor: Tensor, values: Tensor, own: int = 2) -> None:
+        """Add to the picked entries of a contiguous ``tensor`` in place."""
+        flat = tensor.view(*tensor.shape[:-own], -1)
+        if self.span is not None:
+            flat[..., self.span].add_(values)
+        else:
+            add_at_(flat, self.index, values)
+
+    def mask(self, graph: Graph) -> Tensor:
+        """Return a boolean tensor, True at the picked entries, ``(own shape)`` or ``(*members, own shape)``."""
+        shape = graph.shapes[self.name]
+        flat = torch.zeros(
+            *self.index.shape[:-1], torch.Size(shape).numel(), dtype=torch.bool, device=self.index.device
+        )
+        return flat.scatter(-1, self.index, True).unflatten(-1, shape)
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The out-edges T and the in-edges A of all hidden channels.
+
+    Attributes:
+        out: T, one pick a block, the last block first, so that each pick's heads come before it.
+        into: A, one pick a block, the first block first, so that each pick's tails come before it.
+    """
+
+    out: tuple[Pick, ...]
+    into: tuple[Pick, ...]
+
+    def suffix(self, graph: Graph, weights: Weights) -> Tensor:
+        """Compute the constant path factors ``S_0 = 1, S_c = w_T[c] S_head(T[c])`` (maths.md, eq. 3).
+
+        Returns:
+            S, shape ``(*members, K + 1)``.
+        """
+        return _products(self.out, graph, weights)
+
+    def prefix(self, graph: Graph, weights: Weights) -> Tensor:
+        """Compute the prefixes ``P_0 = 1, P_c = P_tail(A[c]) w_A[c]`` (maths.md, eq. 4).
+
+        Returns:
+            P, shape ``(*members, K + 1)``.
+        """
+        return _products(self.into, graph, weights)
+
+    def fixed(self, graph: Graph) -> dict[str, Tensor]:
+        """Return, for every parameter tensor that has fixed entries, a mask that is True at them."""
+        return {pick.name: pick.mask(graph) for pick in self.out}
+
+    def is_root(self, graph: Graph) -> list[Tensor]:
+        """Return, for every pick of ``into``, which of its edges are free (not in T); shapes ``(..., n)``."""
+        fixed = self.fixed(graph)
+        free = []
+        for pick in self.into:
+            if pick.name in fixed:
+                taken = fixed[pick.name].flatten(-2)
+                index, taken = _broadcast_members(pick.index, taken)
+                free.append(~taken.gather(-1, index))
+            else:
+                free.append(torch.ones_like(pick.index, dtype=torch.bool))
+        return free
+
+    def to(self, device: torch.device | str) -> "Skeleton":
+        """Return the same skeleton with its index tensors on ``device``."""
+
+        def move(pick: Pick) -> Pick:
+            return Pick(pick.name, pick.classes.to(device), pick.index.to(device), pick.ends.to(device))
+
+        return Skeleton(tuple(move(pick) for pick in self.out), tuple(move(pick) for pick in self.into))
+
+
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """Return ``values[..., index]`` along the last dim, the index the same for all members or one for each."""
+    if index.dim() == 1:
+        return values.index_select(-1, index)
+    return values.gather(-1, index.expand(*values.shape[:-1], -1))
+
+
+def add_at_(totals: Tensor, index: Tensor, values: Tensor) -> None:
+    """Add ``values`` to ``totals[..., index]`` in place; an index may occur more than once."""
+    if index.dim() == 1:
+        totals.index_add_(-1, index, values)
+    else:
+        totals.scatter_add_(-1, index.expand(*totals.shape[:-1], -1), values)
+
+
+def _products(picks: Sequence[Pick], graph: Graph, weights: Weights) -> Tensor:
+    members = graph.members(weights)
+    like = next(iter(weights.values()))
+    products = torch.ones(*members, graph.hidden + 1, dtype=like.dtype, device=like.device)
+    for pick in picks:
+        values = pick.read(weights[pick.name]) * take(products, pick.ends)
+        products = products.index_copy(-1, pick.classes, values)
+    return products
+
+
+def _broadcast_members(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Expand the leading dims of two tensors to each other's; the last dims stay."""
+    members = torch.broadcast_shapes(first.shape[:-1], second.shape[:-1])
+    return first.expand(*members, -1), second.expand(*members, -1)
+
+
+def _out_pick(graph: Graph, block: Block, rows: Tensor) -> Pick:
+    """Pick, for every channel c of a block, entry ``(rows[c], c)`` of the matrix that reads the block."""
+    columns = graph.shapes[block.out][1]
+    classes = torch.arange(block.start, block.stop, device=rows.device)
+    return Pick(
+        block.out,
+        classes,
+        rows * columns + torch.arange(columns, device=rows.device),
+        graph.edges[block.out].head.to(rows.device)[:, 0][rows],
+    )
+
+
+def _into_pick(graph: Graph, block: Block, columns: Tensor) -> Pick:
+    """Pick, for every channel r of a block, entry ``(r, columns[r])`` of the matrix that writes the block."""
+    rows, width = graph.shapes[block.into]
+    classes = torch.arange(block.start, block.stop, device=columns.device)
+    return Pick(
+        block.into,
+        classes,
+        torch.arange(rows, device=columns.device) * width + columns,
+        graph.edges[block.into].tail.to(columns.device)[0][columns],
+    )
+
+
+def default(graph: Graph, weights: Weights) -> Skeleton:
+    """Choose the source's diagonals, modulo the layer's other side, which fits any widths.
+
+    ``T[c] = (c mod d_out, c)`` and ``A[r] = (r, r mod d_in)`` (maths.md, 2.7).
+    """
+    device = next(iter(weights.values())).device
+    out, into = [], []
+    for block in graph.blocks:
+        width = torch.arange(block.stop - block.start, device=device)
+        out.append(_out_pick(graph, block, width % graph.shapes[block.out][0]))
+        into.append(_into_pick(graph, block, width % graph.shapes[block.into][1]))
+    return Skeleton(tuple(reversed(out)), tuple(into))
+
+
+def maxprod(graph: Graph, weights: Weights) -> Skeleton:
+    """Choose the edges with the largest products: ``T[c] = argmax_r |W[r, c] S_r|``, ``A[r] = argmax_c |W[r, c] P_c|``.
+
+    The choice does not change under rescaling, and no other forest has a larger ``|S_c|`` (maths.md, 2.7).
+    """
+    out = _choose_out(graph, weights, lambda scored: scored.argmax(-2))
+    return Skeleton(out, _choose_into(graph, weights))
+
+
+def hungarian(graph: Graph, weights: Weights) -> Skeleton:
+    """Match hidden nodes to rows at least total cost ``||D W| - 1|`` (thesis, 6.3.1); D as in ``reparametrize``.
+
+    The cost is not invariant: a rescaled network may get another choice. :func:`log_hungarian` mends that.
+    """
+    return _matched(graph, weights, lambda scaled: (scaled - 1).abs())
+
+
+def log_hungarian(graph: Graph, weights: Weights) -> Skeleton:
+    """Match hidden nodes to rows at least total ``-log |D W|``; unchanged under rescaling (maths.md, 2.7)."""
+    return _matched(graph, weights, lambda scaled: -scaled.log().clamp(min=-1e6))
+
+
+def explicit(graph: Graph, weights: Weights, out: Sequence, into: Sequence) -> Skeleton:
+    """Use the edges that the caller gives.
+
+    Args:
+        graph: the network.
+        weights: only their device is used.
+        out: for every hidden layer, the row (node of the next layer) of each node's out-edge.
+        into: for every hidden layer, the column (node of the layer before) of each node's in-edge.
+
+    Raises:
+        ValueError: a list has the wrong length or a node outside the layer; the message says which.
+    """
+    _check_lists(graph, out, into)
+    device = next(iter(weights.values())).device
+    outs = [
+        _out_pick(graph, b, torch.tensor(list(rows), device=device)) for b, rows in zip(graph.blocks, out, strict=True)
+    ]
+    intos = [
+        _into_pick(graph, b, torch.tensor(list(cs), device=device)) for b, cs in zip(graph.blocks, into, strict=True)
+    ]
+    return Skeleton(tuple(reversed(outs)), tuple(intos))
+
+
+def _check_lists(graph: Graph, out: Sequence, into: Sequence) -> None:
+    for key, given in (("out", out), ("into", into)):
+        if len(given) != len(graph.blocks):
+            raise ValueError(f"skeleton.{key} lists {len(given)} hidden layers, the network has {len(graph.blocks)}")
+        for number, (block, nodes) in enumerate(zip(graph.blocks, given, strict=True), 1):
+            width = block.stop - block.start
+            limit = graph.shapes[block.out][0] if key == "out" else graph.shapes[block.into][1]
+            if len(nodes) != width or not all(isinstance(n, int) and 0 <= n < limit for n in nodes):
+                raise ValueError(
+                    f"skeleton.{key}, hidden layer {number}: needs {width} nodes between 0 and {limit - 1},"
+                    f" got {list(nodes)}"
+                )
+
+
+CHOICES: dict[str, Callable[[Graph, Weights], Skeleton]] = {
+    "default": default,
+    "maxprod": maxprod,
+    "hungarian": hungarian,
+    "log_hungarian": log_hungarian,
+}
+
+
+def check_choice(choice: str | Mapping, graph: Graph) -> None:
+    """Find out whether :func:`choose` can make a skeleton, without weights.
+
+    Raises:
+        ValueError: no such choice, or lists that do not fit the network.
+    """
+    if isinstance(choice, Mapping):
+        if set(choice) != {"out", "into"}:
+            raise ValueError(f"an explicit skeleton has the keys out and into, got {sorted(choice)}")
+        _check_lists(graph, choice["out"], choice["into"])
+    elif choice not in CHOICES:
+        raise ValueError(f"no skeleton is called {choice!r}; there are {', '.join(CHOICES)}")
+
+
+def choose(choice: str | Mapping, graph: Graph, weights: Weights) -> Skeleton:
+    """Make the skeleton that ``choice`` names, or the one it lists as ``{"out": ..., "into": ...}``.
+
+    Raises:
+        ValueError: no such choice, or lists that do not fit the network.
+    """
+    check_choice(choice, graph)
+    if isinstance(choice, Mapping):
+        return explicit(graph, weights, choice["out"], choice["into"])
+    return CHOICES[choice](graph, weights)
+
+
+def _double(weights: Weights) -> dict[str, Tensor]:
+    """Return the weights in float64: products along deep skeletons underflow in float32."""
+    return {name: w.double() for name, w in weights.items()}
+
+
+def _choose_out(graph: Graph, weights: Weights, rows: Callable[[Tensor], Tensor]) -> tuple[Pick, ...]:
+    """Choose T from the last block to the first; ``rows`` maps ``|W[r, c] S_r|`` to a row for every column."""
+    doubled = _double(weights)
+    out: list[Pick] = []
+    for block in reversed(graph.blocks):
+        S = _products(out, graph, doubled).abs()
+        scored = doubled[block.out].abs() * S[..., graph.edges[block.out].head]
+        out.append(_out_pick(graph, block, rows(scored)))
+    return tuple(out)
+
+
+def _choose_into(graph: Graph, weights: Weights, prefer: Mapping[str, Tensor] | None = None) -> tuple[Pick, ...]:
+    """Choose A from the first block on: a preferred entry of the row if it has one, else the largest product."""
+    doubled = _double(weights)
+    into: list[Pick] = []
+    for block in graph.blocks:
+        P = _products(into, graph, doubled).abs()
+        scored = doubled[block.into].abs() * P[..., graph.edges[block.into].tail]
+        if prefer and block.into in prefer:
+            scored = torch.where(prefer[block.into], torch.inf, scored)
+        into.append(_into_pick(graph, block, scored.argmax(-1)))
+    return tuple(into)
+
+
+def _matched(graph: Graph, weights: Weights, cost: Callable[[Tensor], Tensor]) -> Skeleton:
+    from scipy.optimize import linear_sum_assignment  # takes most of a second to import
+
+    def match(scored: Tensor) -> Tensor:
+        height, width = scored.shape[-2:]
+        # Where there are fewer rows than columns a row serves several nodes, as evenly as can be.
+        tiled = cost(scored).repeat_interleave(-(-width // height), dim=-2)
+        flat = tiled.flatten(0, -3) if tiled.dim() > 2 else tiled[None]
+        copies = tiled.shape[-2] // height
+        rows = [torch.as_tensor(linear_sum_assignment(one.mT.cpu().numpy())[1]) // copies for one in flat]
+        return torch.stack(rows).view(*scored.shape[:-2], width).to(scored.device)
+
+    out = _choose_out(graph, weights, match)
+    return Skeleton(out, _choose_into(graph, weights, prefer={pick.name: pick.mask(graph) for pick in out}))

@@ -1,0 +1,116 @@
+"""Whole data sets as one tensor on the device, and the order of their batches.
+
+Images stay uint8 and are normalised as they are gathered. The order of the batches is a function of the seed and
+the epoch alone: members of one seed see the same batches, whatever else is trained beside them.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and labels.
+
+    Attributes:
+        images: uint8, shape ``(n, channels * height * width)``.
+        labels: int64, shape ``(n,)``.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def part(self, index: Tensor) -> "Split":
+        """Return the images at ``index``."""
+        return Split(self.images[index], self.labels[index])
+
+    def to(self, device: torch.device | str) -> "Split":
+        """Return the split on ``device``."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set ready for training.
+
+    Attributes:
+        name: as in the configuration.
+        train: what is trained on.
+        val: what the learning rate is chosen on.
+        test: what is reported beside it, or None where ``val`` is the test set (the source's protocol).
+        scale: pixels are normalised to ``pixel * scale + shift``; shape ``(features,)``.
+        shift: see ``scale``.
+        classes: number of labels.
+    """
+
+    name: str
+    train: Split
+    val: Split
+    test: Split | None
+    scale: Tensor
+    shift: Tensor
+    classes: int
+
+    @property
+    def features(self) -> int:
+        """Number of inputs: channels * height * width."""
+        return self.train.images.shape[1]
+
+    def normalise(self, images: Tensor, out: Tensor | None = None) -> Tensor:
+        """Map uint8 pixels to floats in the dtype of ``scale``: ``pixel * scale + shift``; into ``out`` if given."""
+        floats = images.to(self.scale.dtype) if out is None else out.copy_(images)
+        return floats.mul_(self.scale).add_(self.shift)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> "Dataset":
+        """Return the data set on ``device``, normalising to ``dtype``."""
+        return replace(
+            self,
+            train=self.train.to(device),
+            val=self.val.to(device),
+            test=self.test and self.test.to(device),
+            scale=self.scale.to(device, dtype),
+            shift=self.shift.to(device, dtype),
+        )
+
+
+class Slab:
+    """Normalised images in memory that is used again: fresh memory would cost more than the arithmetic."""
+
+    def __init__(self, data: Dataset) -> None:
+        """Prepare for the images of ``data``; the memory grows to the largest slab asked for."""
+        self._data = data
+        self._pixels = torch.empty(0, data.features, dtype=torch.uint8, device=data.scale.device)
+        self._floats = torch.empty(0, data.features, dtype=data.scale.dtype, device=data.scale.device)
+
+    def gather(self, images: Tensor, index: Tensor) -> Tensor:
+        """Return the normalised images at ``index``, ``(groups, n)``, as ``(groups, n, features)``."""
+        self._grow(index.numel())
+        pixels = torch.index_select(images, 0, index.flatten(), out=self._pixels[: index.numel()])
+        return self.normalise(pixels).view(*index.shape, -1)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return the normalised images, ``(n, features)``."""
+        self._grow(len(images))
+        return self._data.normalise(images, self._floats[: len(images)])
+
+    def _grow(self, n: int) -> None:
+        if n > len(self._floats):
+            self._pixels = self._pixels.new_empty(n, self._data.features)
+            self._floats = self._floats.new_empty(n, self._data.features)
+
+
+def batch_order(seed: int, epoch: int, n: int) -> Tensor:
+    """Return the order in which the images of one epoch are seen, a permutation of ``0..n-1``.
+
+    It depends on ``seed`` and ``epoch`` alone; drawn on the CPU, so that every device sees the same.
+    """
+    digest = hashlib.sha256(f"scaleinv batch order {seed} {epoch}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.randperm(n, generator=generator)
