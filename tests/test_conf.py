@@ -49,10 +49,11 @@ def test_every_profile_has_the_same_keys(profile):
 
 
 @pytest.mark.parametrize(
-    ("package", "base"), [("spaces", "ParameterSpace"), ("optim", "Optimizer"), ("starts", "Start"), ("tasks", "Task")]
+    ("package", "base"),
+    [("spaces", "ParameterSpace"), ("optim", "Optimizer"), ("starts", "Start"), ("runs.tasks", "Task")],
 )
 def test_every_implementation_has_a_config_and_the_other_way_round(package, base):
-    group = {"spaces": "space", "optim": "optimizer", "starts": "start", "tasks": "task"}[package]
+    group = {"spaces": "space", "optim": "optimizer", "starts": "start", "runs.tasks": "task"}[package]
     files = {name: OmegaConf.load(CONF / group / f"{name}.yaml") for name in GROUPS[group]}
     presets = {name for name, keys in files.items() if "defaults" in keys}
     assert names(f"scaleinv.{package}") == sorted(set(GROUPS[group]) - presets)

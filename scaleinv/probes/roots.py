@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from scaleinv.probes.base import Probe, Reading
+from scaleinv.spaces._pinned import PinnedChart
 from scaleinv.spaces.base import Chart
-from scaleinv.spaces.pinned import PinnedChart
 from scaleinv.symmetry.graph import Weights
 
 

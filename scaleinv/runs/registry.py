@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def names(package: str) -> list[str]:
-    """Return the names of the public modules of ``package``, sorted, without importing them."""
+    """Return the names of the modules of ``package``, sorted, without importing them; ``_name`` serves the others."""
     path = import_module(package).__path__
     return sorted(m.name for m in iter_modules(path) if m.name != "base" and not m.name.startswith("_"))
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scaleinv.spaces.base import Chart, Coords, ParameterSpace, Support
-from scaleinv.spaces.fixed import FixedWeightChart
-from scaleinv.spaces.pinned import (
+from scaleinv.spaces._pinned import (
     BALANCED,
     FIXES,
     KEEP,
@@ -16,6 +14,8 @@ from scaleinv.spaces.pinned import (
     start_skeleton,
     supports_skeleton,
 )
+from scaleinv.spaces.base import Chart, Coords, ParameterSpace, Support
+from scaleinv.spaces.fixed import FixedWeightChart
 from scaleinv.symmetry.balance import balance
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import to_gauge

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from scaleinv.spaces._pinned import FIXES, PinnedChart, require_one_of, start_skeleton, supports_skeleton
 from scaleinv.spaces.base import Chart, Coords, ParameterSpace, Support
-from scaleinv.spaces.pinned import FIXES, PinnedChart, require_one_of, start_skeleton, supports_skeleton
 from scaleinv.symmetry.graph import Graph, Weights
 
 if TYPE_CHECKING:

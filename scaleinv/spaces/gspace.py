@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from scaleinv.spaces.base import Chart, Coords, ParameterSpace, Support, per_entry
-from scaleinv.spaces.pinned import (
+from scaleinv.spaces._pinned import (
     FIXES,
     NONE,
     NORMALISATIONS,
@@ -18,6 +17,7 @@ from scaleinv.spaces.pinned import (
     start_skeleton,
     supports_skeleton,
 )
+from scaleinv.spaces.base import Chart, Coords, ParameterSpace, Support, per_entry
 from scaleinv.symmetry.balance import balance
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import to_gauge

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scaleinv.spaces.pinned import OVERWRITE, start_skeleton
+from scaleinv.spaces._pinned import OVERWRITE, start_skeleton
 from scaleinv.starts.base import Start
 from scaleinv.symmetry.graph import Graph, Weights
 

@@ -12,7 +12,7 @@ from scaleinv.runs.environment import describe
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.records import RunFolder
 from scaleinv.runs.tasks.base import Task
-from scaleinv.spaces.pinned import PinnedChart
+from scaleinv.spaces._pinned import PinnedChart
 from scaleinv.symmetry.network import Network
 
 COLUMNS = ("space", "network", "layer", "head", "tail", "kind")
