@@ -8,7 +8,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from scaleinv.runs.config import READ_ELSEWHERE, ROUND_OFF, WITHOUT_EFFECT, compose, leaves
+from scaleinv.runs.config import CLASSES, READ_ELSEWHERE, ROUND_OFF, WITHOUT_EFFECT, compose, leaves
 from scaleinv.runs.records import RunFolder
 from scaleinv.runs.registry import find, names
 from scaleinv.runs.run import run
@@ -48,17 +48,14 @@ def test_every_profile_has_the_same_keys(profile):
     assert OmegaConf.load(CONF / "profile" / f"{profile}.yaml").profile == profile
 
 
-@pytest.mark.parametrize(
-    ("package", "base"),
-    [("spaces", "ParameterSpace"), ("optim", "Optimizer"), ("starts", "Start"), ("runs.tasks", "Task")],
-)
-def test_every_implementation_has_a_config_and_the_other_way_round(package, base):
-    group = {"spaces": "space", "optim": "optimizer", "starts": "start", "runs.tasks": "task"}[package]
+@pytest.mark.parametrize("group", sorted(set(CLASSES) & set(GROUPS)))
+def test_every_implementation_has_a_config_and_the_other_way_round(group):
+    package, base = CLASSES[group]
     files = {name: OmegaConf.load(CONF / group / f"{name}.yaml") for name in GROUPS[group]}
     presets = {name for name, keys in files.items() if "defaults" in keys}
-    assert names(f"scaleinv.{package}") == sorted(set(GROUPS[group]) - presets)
+    assert names(package) == sorted(set(GROUPS[group]) - presets)
     for name in set(GROUPS[group]) - presets:
-        cls = find(f"scaleinv.{package}", name, getattr(importlib.import_module(f"scaleinv.{package}.base"), base))
+        cls = find(package, name, getattr(importlib.import_module(f"{package}.base"), base))
         keys = set(OmegaConf.load(CONF / group / f"{name}.yaml")) - {"name", "lr"}
         assert keys == {field.name for field in dataclasses.fields(cls)}
         for field in dataclasses.fields(cls):

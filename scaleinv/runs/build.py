@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import torch
 
-from scaleinv.networks.mlp import mlp
 from scaleinv.runs.config import Config
 from scaleinv.runs.datasets import load_dataset
 from scaleinv.runs.environment import pick_device
@@ -27,7 +26,7 @@ def build_cell(config: Config) -> Cell:
     if not support:
         raise ConfigError(
             f"space {config.labels['space']} cannot take this network: {'; '.join(support.reasons)}",
-            f"space={config.labels['space']} network.hidden={config.network.hidden}",
+            f"space={config.labels['space']} network={config.labels['network']}",
             "choose another space (weight takes every network) or another network",
         )
     return Cell(
@@ -55,9 +54,15 @@ def build_dataset(config: Config) -> Dataset:
 
 
 def build_network(config: Config, dataset: Dataset) -> Network:
-    """Describe the network between the data set's inputs and classes."""
-    sizes = (dataset.features, *config.network.hidden, dataset.classes)
-    return mlp(sizes, config.network.bias, config.network.negative_slope)
+    """Describe the network between the data set's inputs and classes.
+
+    Raises:
+        ConfigError: the architecture does not fit the data set.
+    """
+    try:
+        return config.network.network((dataset.features,), dataset.classes)
+    except ValueError as error:
+        raise ConfigError(str(error), f"network={config.labels['network']} dataset={dataset.name}") from error
 
 
 @lru_cache(maxsize=1)

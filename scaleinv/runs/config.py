@@ -7,6 +7,7 @@ and ``epochs=-3``. The options of spaces, optimizers and tasks are the fields of
 import hashlib
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from scaleinv.runs.registry import find, names
 from scaleinv.runs.suggestions import conf_folder, did_you_mean
 
 if TYPE_CHECKING:
+    from scaleinv.networks.base import Architecture
     from scaleinv.optim.base import Optimizer
     from scaleinv.probes.base import Probe
     from scaleinv.runs.tasks.base import Task
@@ -38,6 +40,7 @@ READ_ELSEWHERE = {"dataset.hidden"}
 BESIDE = {"hydra", "study"}
 # Groups whose options are the fields of a class: where the classes are, and what they are.
 CLASSES = {
+    "network": ("scaleinv.networks", "Architecture"),
     "space": ("scaleinv.spaces", "ParameterSpace"),
     "optimizer": ("scaleinv.optim", "Optimizer"),
     "start": ("scaleinv.starts", "Start"),
@@ -60,16 +63,6 @@ class DatasetConfig:
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
-    """Options of :func:`scaleinv.networks.mlp.mlp`; inputs and outputs come from the data set."""
-
-    name: str
-    hidden: list[int]
-    bias: bool
-    negative_slope: float
-
-
-@dataclass(frozen=True)
 class Config:
     """A checked configuration.
 
@@ -88,7 +81,7 @@ class Config:
     """
 
     dataset: DatasetConfig
-    network: NetworkConfig
+    network: "Architecture"
     space: "ParameterSpace"
     optimizer: "Optimizer"
     start: "Start"
@@ -120,10 +113,9 @@ class Config:
     def run_id(self) -> str:
         """Readable prefix, then a hash of exactly the keys that can change the result."""
         text = json.dumps(identity(self.resolved), sort_keys=True)
-        words = [self.labels["dataset"], self.labels["space"], self.labels["optimizer"]]
-        if (task := self.resolved["task"]["name"]) != "sweep":
-            words = [task, self.labels["dataset"]]
-        return "-".join([*words, hashlib.sha256(text.encode()).hexdigest()[:10]])
+        words = self.task.words(self.resolved["task"]["name"], self.labels)
+        readable = "-".join(re.sub(r"[^\w.]+", "_", word) for word in words)
+        return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
     @property
     def folder(self) -> Path:
@@ -164,9 +156,7 @@ def parse(composed: DictConfig) -> Config:
             raise ConfigError(f"there is no key {key}", key, did_you_mean(key, sorted(top)))
         raise ConfigError(f"the key {key} is missing", key, "do not remove it with ~")
     dataset = _build(DatasetConfig, raw["dataset"], "dataset")
-    network = _build(NetworkConfig, raw["network"], "network")
-    if network.name != "mlp":
-        raise ConfigError(f"there is no network {network.name!r}", "network.name", "there is mlp")
+    network_class, network_options = _named(raw["network"], "network", "network")
     space, values = parse_space(raw["space"], "space")
     optimizer, lrs = parse_optimizer(raw["optimizer"], "optimizer")
     start_class, start_options = _named(raw["start"], "start", "start")
@@ -184,10 +174,6 @@ def parse(composed: DictConfig) -> Config:
     }
     for key, allowed in (("split", ("test", "holdout")), ("normalise", ("half", "dataset"))):
         _one_of(raw["dataset"], key, allowed, "dataset.")
-    if any(width < 1 for width in network.hidden):
-        raise ConfigError(f"a hidden layer needs a node, got widths {network.hidden}", "network.hidden")
-    if not math.isfinite(network.negative_slope):
-        raise ConfigError(f"must be finite, got {network.negative_slope}", "network.negative_slope")
     resolved = {
         **raw,
         "seeds": list(seeds),
@@ -196,7 +182,7 @@ def parse(composed: DictConfig) -> Config:
     }
     return Config(
         dataset=dataset,
-        network=network,
+        network=_build(network_class, network_options, "network"),
         space=space,
         optimizer=optimizer,
         start=_build(start_class, start_options, "start"),
@@ -284,9 +270,13 @@ def _named(node: Any, group: str, key: str) -> tuple[type, dict[str, Any]]:
     """Find the class that the ``name`` of a node means; return it with the other keys."""
     package, base = CLASSES[group]
     name = node.get("name") if isinstance(node, dict) else node
-    if name not in names(package):
-        raise ConfigError(f"there is no {group} {name!r}", f"{key}.name", did_you_mean(str(name), names(package)))
-    cls = find(package, name, getattr(import_module(f"{package}.base"), base))
+    try:
+        cls = find(package, str(name), getattr(import_module(f"{package}.base"), base))
+    except LookupError as error:
+        mend = str(error.args[0]) if ":" in str(name) else did_you_mean(str(name), names(package))
+        raise ConfigError(f"there is no {group} {name!r}", f"{key}.name", mend) from error
+    except TypeError as error:
+        raise ConfigError(str(error), f"{key}.name", "name a class that can be made") from error
     return cls, {key: value for key, value in node.items() if key != "name"}
 
 

@@ -1,6 +1,7 @@
 """What a task is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,15 @@ class Task(ABC):
             UserError: it cannot; the message says why.
         """
         return
+
+    def words(self, name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the readable beginning of a run's folder.
+
+        Args:
+            name: of the task.
+            labels: names of the choices, by group.
+        """
+        return (name, labels["dataset"])
 
     @abstractmethod
     def run(self, config: "Config", folder: "RunFolder") -> str:

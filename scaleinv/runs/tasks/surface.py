@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 
-from scaleinv.networks.mlp import mlp
+from scaleinv.networks.mlp import MLP, mlp
 from scaleinv.runs.config import Config
 from scaleinv.runs.environment import describe
+from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.records import RunFolder
 from scaleinv.runs.tasks.base import Task
 
@@ -35,9 +36,16 @@ class Surface(Task):
         """Names of the weights."""
         return [f"w{i}" for i in range(1, self.inputs + 2)]
 
+    def prepare(self, config: Config) -> None:
+        """Check that the network has a slope; see :meth:`Task.prepare`."""
+        if not isinstance(config.network, MLP):
+            raise ConfigError("the surfaces are those of fully connected networks", "network", "set network=mlp")
+
     def run(self, config: Config, folder: RunFolder) -> str:
         """Evaluate all panels; see :meth:`Task.run`."""
-        network = mlp((self.inputs, 1, 1), negative_slope=config.network.negative_slope)
+        assert isinstance(config.network, MLP)
+        slope = config.network.negative_slope
+        network = mlp((self.inputs, 1, 1), negative_slope=slope)
         first, second = network.layers[0].weight, network.layers[1].weight
         gradients = [f"g{name}" for name in self.names]
         rows: list[tuple[Any, ...]] = [("panel", "slope", *self.names, "output", "loss", *gradients)]
@@ -50,7 +58,6 @@ class Surface(Task):
                 loss = torch.sin(output)
                 (gradient,) = torch.autograd.grad(loss.sum(), points)
             found = (points.detach(), output.detach()[:, None], loss.detach()[:, None], gradient)
-            slope = config.network.negative_slope
             rows += [(panel["label"], slope, *row) for row in torch.cat(found, 1).tolist()]
         folder.metrics.unlink(missing_ok=True)
         folder.append(folder.metrics, rows)

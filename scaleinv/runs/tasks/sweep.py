@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,10 @@ TIMING = ("first_member", "members", "epoch", "train_seconds", "eval_seconds")
 @dataclass(frozen=True)
 class Sweep(Task):
     """Train every member of the grid; one row per member and epoch."""
+
+    def words(self, name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """Begin with what is trained, where and how; see :meth:`Task.words`."""
+        return (labels["dataset"], labels["space"], labels["optimizer"])
 
     def prepare(self, config: Config) -> None:
         """Load the data and check that the space takes the network; see :meth:`Task.prepare`."""
