@@ -53,6 +53,8 @@ WRONG = [
     (["epochs=-3"], "at least 0, got -3", "epochs"),
     (["epochs=many"], "epochs must be a whole number, got 'many'", "epochs"),
     (["epochs=1.5"], "epochs must be a whole number, got 1.5", "epochs"),
+    (["keep=first"], "none, last, best or a list of epochs, got 'first'", "keep"),
+    (["epochs=2", "keep=[1,3]"], "no epoch 3 to keep", "keep"),
     (["batch_size=0"], "at least 1, got 0", "batch_size"),
     (["seeds=-1"], "at least 1", "seeds"),
     (["seeds=[1,-2]"], "0 to 2^63 - 1, got -2", "seeds"),

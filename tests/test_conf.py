@@ -91,6 +91,7 @@ CHANGES = {
     "optimizer.nesterov": ["optimizer.momentum=0.5", "optimizer.nesterov=true"],
     "task.name": "task=scale_check",
     "dtype": "dtype=float64",
+    "keep": "keep=last",
     "device": "device=cpu",
     "threads": "threads=1",
     "chunk": "chunk=3",

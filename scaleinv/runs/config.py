@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from scaleinv.starts.base import Start
 
 # Keys that are no part of a run's identity: the first change no result, the second only its round-off.
-WITHOUT_EFFECT = {"name", "results", "rerun", "checkpoint_seconds", "progress", "dataset.root", "dataset.download"}
+WITHOUT_EFFECT = {
+    "name",
+    "results",
+    "rerun",
+    "keep",
+    "checkpoint_seconds",
+    "progress",
+    "dataset.root",
+    "dataset.download",
+}
 ROUND_OFF = {"device", "threads", "chunk"}
 # Read through network.hidden, which is part of the identity.
 READ_ELSEWHERE = {"dataset.hidden"}
@@ -100,6 +109,7 @@ class Config:
     chunk: int | None
     results: str
     rerun: bool
+    keep: str | tuple[int, ...] | None
     checkpoint_seconds: float
     progress: bool
     resolved: dict[str, Any]
@@ -168,6 +178,7 @@ def parse(composed: DictConfig) -> Config:
         "checkpoint_seconds": _number(raw, "checkpoint_seconds", float, 0),
         "threads": _auto(raw, "threads"),
         "chunk": _auto(raw, "chunk"),
+        "keep": _keep(raw["keep"], raw["epochs"]),
         "dtype": _one_of(raw, "dtype", ("float32", "float64")),
         **{key: _typed(raw[key], bool, key) for key in ("tf32", "rerun", "progress")},
         **{key: _typed(raw[key], str, key) for key in ("name", "device", "results")},
@@ -353,6 +364,20 @@ def _one_of(raw: Mapping[str, Any], key: str, allowed: Sequence[str], prefix: st
     if raw[key] not in allowed:
         raise ConfigError(f"{prefix}{key} must be one of {', '.join(allowed)}, got {raw[key]!r}", f"{prefix}{key}")
     return raw[key]
+
+
+def _keep(given: Any, epochs: int) -> str | tuple[int, ...] | None:
+    """Read which weights to keep: none, last, best, or a list of epochs."""
+    if given in ("none", None):
+        return None
+    if given in ("last", "best"):
+        return str(given)
+    if not isinstance(given, list) or not all(_fits(epoch, int) for epoch in given):
+        raise ConfigError(f"keep must be none, last, best or a list of epochs, got {given!r}", "keep")
+    for epoch in given:
+        if not 0 <= epoch <= epochs:
+            raise ConfigError(f"there is no epoch {epoch} to keep: the run has epochs 0 to {epochs}", "keep")
+    return tuple(dict.fromkeys(given))
 
 
 def _grid(given: Any, key: str, positive: bool) -> tuple[float, ...]:

@@ -27,6 +27,7 @@ def run(config: Config, command: str | None = None) -> str:
     folder = RunFolder(config.folder)
     set_up(pick_device(config.device), config.threads, config.tf32)
     if folder.is_done and not config.rerun:
+        config.task.require_kept(config, folder)
         return f"done before, {folder.manifest['rows']} rows (rerun=true trains again)"
     config.task.prepare(config)
     with folder.locked():

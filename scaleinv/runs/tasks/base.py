@@ -31,6 +31,14 @@ class Task(ABC):
         """
         return (name, labels["dataset"])
 
+    def require_kept(self, config: "Config", folder: "RunFolder") -> None:
+        """Refuse to serve a finished run that lacks what this configuration asks to be kept.
+
+        Raises:
+            UserError: saying how to get it.
+        """
+        return
+
     @abstractmethod
     def run(self, config: "Config", folder: "RunFolder") -> str:
         """Do it, leave the records in ``folder``, and return one line that says what came out.

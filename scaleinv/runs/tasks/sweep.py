@@ -16,6 +16,7 @@ from scaleinv.runs.environment import cache_bytes, describe, free_bytes
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.records import RunFolder
 from scaleinv.runs.tasks.base import Task
+from scaleinv.runs.weights import Keeper, forget, join, require_kept
 from scaleinv.training.cell import Cell, Member, next_stack
 from scaleinv.training.chain import Score
 from scaleinv.training.stack import EpochResult, Stack
@@ -26,6 +27,8 @@ COLUMNS = (
     *("status", "diverged_step"),
 )
 ORDER = ("seed", "value", "lr", "epoch")
+# Prefix, in a checkpoint, of the weights kept so far.
+KEPT = "kept/"
 TIMING = ("first_member", "members", "epoch", "train_seconds", "eval_seconds")
 
 
@@ -45,6 +48,10 @@ class Sweep(Task):
             Stack(cell, cell.members[:1])
         except ValueError as error:
             raise ConfigError(str(error), "start, space, probes", "see the README for what goes together") from error
+
+    def require_kept(self, config: Config, folder: RunFolder) -> None:
+        """Ask for weights where they were not kept; see :meth:`Task.require_kept`."""
+        require_kept(config, folder)
 
     def run(self, config: Config, folder: RunFolder) -> str:
         """Train what is missing; see :meth:`Task.run`."""
@@ -91,6 +98,7 @@ class _Run:
             chunk, why = pick_chunk(self.cell)
         self.folder.metrics.unlink(missing_ok=True)
         self.folder.timing.unlink(missing_ok=True)
+        forget(self.folder)
         probed = [column for probe in self.config.probes for column in probe.columns]
         self.folder.append(self.folder.metrics, [(*COLUMNS, *probed)])
         self.folder.append(self.folder.timing, [TIMING])
@@ -117,6 +125,8 @@ class _Run:
             while self.progress.done < self.total:
                 self._train_stack(bar)
         seconds = self._seconds()
+        data = self.cell.dataset
+        join(self.folder, (data.features,), data.classes)
         rows = self.folder.finish(
             ORDER, wall_seconds=round(seconds, 3), members=self.total, diverged=self.progress.diverged
         )
@@ -149,7 +159,9 @@ class _Run:
     def _train(self, bar: tqdm, members: list[Member]) -> None:
         progress, epochs = self.progress, self.config.epochs
         stack = Stack(self.cell, members)
+        self.keeper = Keeper(self.config.keep, epochs)
         if self.tensors:
+            self.keeper.tensors = {n.removeprefix(KEPT): t for n, t in self.tensors.items() if n.startswith(KEPT)}
             stack.load(self.tensors)
             self.tensors = {}
         else:
@@ -170,6 +182,7 @@ class _Run:
             if epoch < epochs and time.monotonic() - saved >= self.config.checkpoint_seconds:
                 self._checkpoint(stack)
                 saved = time.monotonic()
+        self.keeper.save(self.folder, members[0].index)
         progress.diverged += int((result.first_bad_step > 0).sum())
         progress.done += len(members)
         progress.epoch = 0
@@ -179,6 +192,7 @@ class _Run:
         began = time.monotonic()
         result = stack.result(score)
         eval_seconds = time.monotonic() - began
+        self.keeper.see(epoch, stack.weights, result.val_loss)
         self.folder.append(self.folder.metrics, self._rows(stack.members, epoch, result))
         first = stack.members[0].index
         timing = (first, len(stack.members), epoch, f"{train_seconds:.4f}", f"{eval_seconds:.4f}")
@@ -206,6 +220,8 @@ class _Run:
         self.progress.seconds = self._seconds()
         self.began = time.monotonic()
         tensors = {name: t.cpu().contiguous() for name, t in stack.tensors().items()} if stack else {}
+        if stack:
+            tensors |= {f"{KEPT}{name}": t for name, t in self.keeper.tensors.items()}
         head = json.dumps(vars(self.progress)).encode()
         self.folder.save_checkpoint(head + b"\n" + safetensors.torch.save(tensors))
 

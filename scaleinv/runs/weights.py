@@ -1,0 +1,159 @@
+"""Trained weights: which are kept, where, and how a plain ``nn.Module`` comes out of them.
+
+``weights.safetensors`` in a run's folder holds, for everything kept, stacked tensors ``<what>/<parameter>`` of shape
+``(members, ...)``, where ``<what>`` is ``last``, ``best`` or a number of epochs; ``best/epoch`` and ``best/val_loss``
+say which epoch was each member's best. Members stand in the order of the grid: seeds outermost, then values, then
+learning rates.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from omegaconf import OmegaConf
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from scaleinv.runs.config import Config, parse
+from scaleinv.runs.errors import ConfigError, UserError
+from scaleinv.runs.records import MissingError, RunFolder, write_atomically
+
+LAST, BEST = "last", "best"
+_FILE, _PARTS, _EPOCH = "weights.safetensors", "weights", "epoch"
+
+
+class Keeper:
+    """What is kept of one stack while it trains; everything it holds belongs into the checkpoint."""
+
+    def __init__(self, keep: str | Sequence[int] | None, epochs: int) -> None:
+        """Keep ``last``, ``best``, the listed epochs, or nothing (None) of a training of ``epochs`` epochs."""
+        self._best = keep == BEST
+        listed = [epochs] if keep == LAST else [] if keep is None or isinstance(keep, str) else keep
+        self._names = {epoch: LAST if keep == LAST else str(epoch) for epoch in listed}
+        self._lowest: Tensor | None = None
+        self.tensors: dict[str, Tensor] = {}
+
+    def see(self, epoch: int, weights: Mapping[str, Tensor], val_loss: Tensor) -> None:
+        """Take what is wanted of the weights after an epoch.
+
+        Args:
+            epoch: how many were trained; 0 before the first.
+            weights: of the stack, ``(members, ...)``; copied.
+            val_loss: ``(members,)``; the lowest is the best, and one that is not finite is none.
+        """
+        if (name := self._names.get(epoch)) is not None:
+            self.tensors |= {f"{name}/{n}": w.to("cpu", copy=True).contiguous() for n, w in weights.items()}
+        if self._best:
+            self._improve(epoch, weights, val_loss.double().nan_to_num(nan=float("inf")))
+
+    def _improve(self, epoch: int, weights: Mapping[str, Tensor], val_loss: Tensor) -> None:
+        if not self.tensors:
+            self.tensors = {f"{BEST}/{n}": w.to("cpu", copy=True).contiguous() for n, w in weights.items()}
+            self.tensors |= {f"{BEST}/{_EPOCH}": torch.full(val_loss.shape, epoch), f"{BEST}/val_loss": val_loss}
+            return
+        is_better = val_loss < self.tensors[f"{BEST}/val_loss"]
+        for n, w in weights.items():
+            self.tensors[f"{BEST}/{n}"][is_better] = w.cpu()[is_better]
+        self.tensors[f"{BEST}/{_EPOCH}"][is_better] = epoch
+        self.tensors[f"{BEST}/val_loss"][is_better] = val_loss[is_better]
+
+    def save(self, folder: RunFolder, first: int) -> None:
+        """Write down what was kept of a finished stack, whose first member is number ``first``."""
+        if self.tensors:
+            parts = folder.path / _PARTS
+            parts.mkdir(exist_ok=True)
+            write_atomically(parts / f"{first:09d}.safetensors", safetensors.torch.save(self.tensors))
+
+
+def join(folder: RunFolder, inputs: Sequence[int], outputs: int) -> None:
+    """Make one file of the parts of all stacks; it can be repeated after a death in the middle."""
+    parts = sorted((folder.path / _PARTS).glob("*.safetensors"))
+    if not parts:
+        return
+    stacks = [safetensors.torch.load_file(part) for part in parts]
+    whole = {name: torch.cat([stack[name] for stack in stacks]) for name in stacks[0]}
+    shapes = {"inputs": " ".join(map(str, inputs)), "outputs": str(outputs)}
+    write_atomically(folder.path / _FILE, safetensors.torch.save(whole, metadata=shapes))
+    for part in parts:
+        part.unlink()
+    (folder.path / _PARTS).rmdir()
+
+
+def forget(folder: RunFolder) -> None:
+    """Remove the weights of an earlier attempt at the same run."""
+    (folder.path / _FILE).unlink(missing_ok=True)
+    for part in (folder.path / _PARTS).glob("*.safetensors"):
+        part.unlink()
+
+
+def has_weights(folder: RunFolder) -> bool:
+    """Say whether a finished run kept weights."""
+    return (folder.path / _FILE).is_file()
+
+
+def load_model(run: str | Path, member: int | Mapping[str, Any] = 0, kept: str | int | None = None) -> nn.Module:
+    """Return a trained member of a run as a plain module, in evaluation mode, on the CPU.
+
+    Args:
+        run: a run's folder.
+        member: its number in the grid (seeds outermost, then values, then learning rates), or what tells it from the
+            others, e.g. ``{"lr": 0.1, "seed": 0}``.
+        kept: ``last``, ``best`` or a number of epochs; None takes what there is, if it is one.
+
+    Returns:
+        A fresh module of the run's network that computes the logits of normalised images ``(batch, features)``.
+
+    Raises:
+        MissingError: the run is not finished, or kept no weights, or not these.
+        ConfigError: no member, or more than one, is meant.
+    """
+    folder = RunFolder(Path(run))
+    if not folder.is_done:
+        raise MissingError("there is no finished run", folder.path, "run it first; its folder is printed at the end")
+    if not has_weights(folder):
+        raise MissingError("the run kept no weights", folder.path, "run it again with keep=last (or best) rerun=true")
+    config = parse(OmegaConf.load(folder.path / "config.yaml"))  # type: ignore[arg-type]
+    index = _index(config, member)
+    with safe_open(folder.path / _FILE, "pt") as file:
+        names = {name.split("/", 1)[0] for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        what = str(kept) if kept is not None else next(iter(names)) if len(names) == 1 else ""
+        if what not in names:
+            there = ", ".join(sorted(names))
+            raise MissingError(f"the run kept {there}, not {kept}", folder.path / _FILE, f"say kept= one of {there}")
+        shapes = file.metadata()
+        network = config.network.network(tuple(map(int, shapes["inputs"].split())), int(shapes["outputs"]))
+        weights = {name: file.get_slice(f"{what}/{name}")[index] for name in network.graph.shapes}
+    model = network.module().to(next(iter(weights.values())).dtype)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def _index(config: Config, member: int | Mapping[str, Any]) -> int:
+    grid = [
+        {"seed": seed, "value": value, "lr": lr}
+        for seed in config.seeds
+        for value in config.values
+        for lr in config.lrs
+    ]
+    if isinstance(member, int):
+        if not 0 <= member < len(grid):
+            raise ConfigError(f"there is no member {member}: the run has {len(grid)}", "member")
+        return member
+    meant = [i for i, own in enumerate(grid) if all(own.get(name, ...) == value for name, value in member.items())]
+    if len(meant) != 1:
+        raise ConfigError(
+            f"{len(meant)} members are {dict(member)}", "member", f"the first is {grid[0]}, the last {grid[-1]}"
+        )
+    return meant[0]
+
+
+def require_kept(config: Config, folder: RunFolder) -> None:
+    """Refuse to serve a finished run that kept no weights where weights are asked for.
+
+    Raises:
+        UserError: saying how to get them.
+    """
+    if config.keep is not None and not has_weights(folder):
+        raise UserError("the run is done, but it kept no weights", folder.path, "rerun=true trains it again")
