@@ -74,8 +74,9 @@ def join(folder: RunFolder, inputs: Sequence[int], outputs: int) -> None:
         return
     stacks = [safetensors.torch.load_file(part) for part in parts]
     whole = {name: torch.cat([stack[name] for stack in stacks]) for name in stacks[0]}
-    shapes = {"inputs": " ".join(map(str, inputs)), "outputs": str(outputs)}
-    write_atomically(folder.path / _FILE, safetensors.torch.save(whole, metadata=shapes))
+    # One entry: of several, the order in the file is not the same every time.
+    sizes = {"inputs and outputs": " ".join(map(str, (*inputs, outputs)))}
+    write_atomically(folder.path / _FILE, safetensors.torch.save(whole, metadata=sizes))
     for part in parts:
         part.unlink()
     (folder.path / _PARTS).rmdir()
@@ -122,8 +123,8 @@ def load_model(run: str | Path, member: int | Mapping[str, Any] = 0, kept: str |
         if what not in names:
             there = ", ".join(sorted(names))
             raise MissingError(f"the run kept {there}, not {kept}", folder.path / _FILE, f"say kept= one of {there}")
-        shapes = file.metadata()
-        network = config.network.network(tuple(map(int, shapes["inputs"].split())), int(shapes["outputs"]))
+        *inputs, outputs = map(int, file.metadata()["inputs and outputs"].split())
+        network = config.network.network(tuple(inputs), outputs)
         weights = {name: file.get_slice(f"{what}/{name}")[index] for name in network.graph.shapes}
     model = network.module().to(next(iter(weights.values())).dtype)
     model.load_state_dict(weights)
