@@ -3,17 +3,26 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from scaleinv.symmetry.graph import Block, Edges, Graph
+from scaleinv.symmetry.graph import Block, Edges, Graph, Weights
 from scaleinv.symmetry.network import Layer, Network, UnsupportedNetworkError
+
+# Parameters that a module of each covered type has; its code is known, so its parameters are all that it can use.
+_PARAMETERS: dict[type[nn.Module], frozenset[str]] = {
+    nn.Linear: frozenset({"weight", "bias"}),
+    **dict.fromkeys((nn.Sequential, nn.ReLU, nn.LeakyReLU, nn.Identity, nn.Dropout, nn.Flatten), frozenset()),
+}
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 def describe(model: nn.Module) -> Network:
     """Find the channel classes and edges of a model.
 
     Covers ``nn.Sequential``, nested or not, of Linear, ReLU, LeakyReLU, Identity, Dropout (the description is
-    that of evaluation mode) and a leading Flatten.
+    that of evaluation mode) and a leading Flatten. A module counts by its exact type: a subclass, a hook or a
+    parametrization may compute something else, and is refused.
 
     Args:
         model: the model; it is not changed.
@@ -22,46 +31,71 @@ def describe(model: nn.Module) -> Network:
         Its description, under the model's own parameter names.
 
     Raises:
-        UnsupportedNetworkError: a part is not covered; the message names it and says why.
+        UnsupportedNetworkError: a part is not covered; the message names it, says why and what to do.
     """
     layers: list[Layer] = []
     shapes: dict[str, tuple[int, ...]] = {}
-    seen: set[int] = set()
+    names: dict[int, str] = {}
     for name, part in _parts(model):
         match part:
             case nn.Linear():
-                if id(part.weight) in seen:
-                    raise UnsupportedNetworkError(f"module {name}: its weights are used twice")
-                seen.add(id(part.weight))
                 prefix = f"{name}." if name else ""
-                bias = f"{prefix}bias" if part.bias is not None else None
-                layers.append(Layer(f"{prefix}weight", bias, None))
-                shapes[f"{prefix}weight"] = (part.out_features, part.in_features)
-                if bias:
-                    shapes[bias] = (part.out_features,)
+                for tensor in ("weight", "bias") if part.bias is not None else ("weight",):
+                    parameter = part._parameters.get(tensor)
+                    if parameter is None:
+                        raise UnsupportedNetworkError(f"{_place(name, part)}: its {tensor} is not a parameter")
+                    first = names.setdefault(_memory(parameter), f"{prefix}{tensor}")
+                    if first != f"{prefix}{tensor}":
+                        raise UnsupportedNetworkError(
+                            f"{_place(name, part)}: its {tensor} is used twice, first as {first};"
+                            " give every layer tensors of its own"
+                        )
+                    shapes[f"{prefix}{tensor}"] = tuple(parameter.shape)
+                layers.append(Layer(f"{prefix}weight", None if part.bias is None else f"{prefix}bias", None))
             case nn.ReLU() | nn.LeakyReLU():
                 if not layers or layers[-1].slope is not None:
-                    raise UnsupportedNetworkError(
-                        f"module {name} ({type(part).__name__}): an activation must follow a Linear"
-                    )
+                    raise UnsupportedNetworkError(f"{_place(name, part)}: an activation must follow a Linear")
                 slope = 0.0 if isinstance(part, nn.ReLU) else float(part.negative_slope)
                 layers[-1] = Layer(layers[-1].weight, layers[-1].bias, slope)
             case nn.Identity() | nn.Dropout():
                 pass
-            case nn.Flatten() if not layers and part.start_dim == 1:
-                pass
-            case _:
-                raise UnsupportedNetworkError(
-                    f"module {name or '(the model)'} ({type(part).__name__}) is not covered: only Sequential models"
-                    " of Linear, ReLU, LeakyReLU, Identity, Dropout and a leading Flatten are described so far"
-                )
+            case nn.Flatten():
+                if layers or (part.start_dim, part.end_dim) != (1, -1):
+                    raise UnsupportedNetworkError(
+                        f"{_place(name, part)}: a Flatten must come first and flatten all dims but that of the batch"
+                    )
     if not layers:
         raise UnsupportedNetworkError("the model has no Linear layer")
     return Network(tuple(layers), _chain_graph(layers, shapes))
 
 
+def read_weights(model: nn.Module, graph: Graph) -> dict[str, Tensor]:
+    """Return contiguous copies of a described model's weights, under its own names.
+
+    Raises:
+        ValueError: a weight is NaN or infinite; the message names the tensor.
+    """
+    weights = {
+        name: model.get_parameter(name).detach().clone(memory_format=torch.contiguous_format) for name in graph.shapes
+    }
+    require_finite(weights)
+    return weights
+
+
+def require_finite(weights: Weights) -> None:
+    """Refuse weights of which one is NaN or infinite.
+
+    Raises:
+        ValueError: naming the tensor.
+    """
+    for name, w in weights.items():
+        if not w.isfinite().all():
+            raise ValueError(f"{name} holds NaN or infinite numbers; start from finite weights")
+
+
 def _parts(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
     """Flatten nested Sequentials into (dotted name, module) pairs, in order of application."""
+    _require_plain(prefix, model)
     if not isinstance(model, nn.Sequential):
         return [(prefix, model)]
     return [
@@ -70,6 +104,47 @@ def _parts(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
         if child is not None
         for pair in _parts(child, f"{prefix}.{name}" if prefix else name)
     ]
+
+
+def _require_plain(name: str, module: nn.Module) -> None:
+    """Refuse a module whose type does not tell what it computes."""
+    place = _place(name, module)
+    if parametrize.is_parametrized(module):
+        tensors = ", ".join(module.parametrizations)  # type: ignore[arg-type]
+        raise UnsupportedNetworkError(
+            f"{place}: its {tensors} is parametrized; make it an ordinary tensor first"
+            " (torch.nn.utils.parametrize.remove_parametrizations)"
+        )
+    if type(module) not in _PARAMETERS:
+        base = next((kind.__name__ for kind in _PARAMETERS if isinstance(module, kind)), None)
+        if base:
+            raise UnsupportedNetworkError(
+                f"{place} is a subclass of {base} and may compute something else; put a plain nn.{base} in its place"
+            )
+        raise UnsupportedNetworkError(
+            f"{place} is not covered: only Sequential models of Linear, ReLU, LeakyReLU, Identity, Dropout and a"
+            " leading Flatten are described so far; of a wrapped model (compiled, parallel) give the inner one"
+        )
+    if extra := sorted(module._parameters.keys() - _PARAMETERS[type(module)]):
+        raise UnsupportedNetworkError(
+            f"{place} has the parameter {', '.join(extra)}, which a plain one has not; undo weight_norm, spectral_norm"
+            " or pruning first (remove_weight_norm, remove_spectral_norm, prune.remove)"
+        )
+    if "forward" in vars(module):
+        raise UnsupportedNetworkError(f"{place} has a forward of its own; delete that attribute")
+    if hooks := [hook.strip("_").replace("_", " ") for hook in _HOOKS if getattr(module, hook)]:
+        raise UnsupportedNetworkError(
+            f"{place} has {', '.join(hooks)}, which may change what it computes; remove them (handle.remove())"
+        )
+
+
+def _place(name: str, module: nn.Module) -> str:
+    return f"module {name or '(the model)'} ({type(module).__name__})"
+
+
+def _memory(parameter: Tensor) -> int:
+    """Return where a parameter's numbers lie; on devices without memory, which object it is."""
+    return parameter.data_ptr() or id(parameter)
 
 
 def _chain_graph(layers: Sequence[Layer], shapes: dict[str, tuple[int, ...]]) -> Graph:

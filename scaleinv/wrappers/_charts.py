@@ -1,0 +1,84 @@
+"""Charts at the weights of a model, and what has to hold before one is used."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from scaleinv.spaces.base import Chart, Coords, ParameterSpace, UnsupportedSpaceError
+from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.trace import require_finite
+
+
+def make_chart(space: ParameterSpace, graph: Graph, weights: Weights) -> Chart:
+    """Return the space's chart at ``weights``, once it is sure that its numbers fit the dtype.
+
+    Raises:
+        UnsupportedSpaceError: the space cannot take the network.
+        ValueError: a weight is NaN or infinite, or one of the coordinates overflows or vanishes.
+    """
+    require_finite(weights)
+    chart = space.chart(graph, weights)
+    require_exact_enough(chart)
+    return chart
+
+
+def require_exact_enough(chart: Chart) -> None:
+    """Refuse a chart whose coordinates do not lead back to its weights.
+
+    Raises:
+        ValueError: naming the tensor.
+    """
+    for name, w in chart.to_weights(chart.origin).items():
+        if not w.isfinite().all() or not torch.equal(w.sign(), chart.weights[name].sign()):
+            raise ValueError(
+                f"{name}: products along the skeleton are too small or too large for {w.dtype};"
+                " convert the model to float64, or choose another skeleton or space"
+            )
+
+
+def require_frozen_kept(chart: Chart, coords: Coords, parameters: Mapping[str, nn.Parameter]) -> None:
+    """Refuse frozen parameters that the chart changes, now or when the other coordinates move.
+
+    Args:
+        chart: of the model.
+        coords: where training goes on.
+        parameters: the model's; frozen are those that require no gradient.
+
+    Raises:
+        UnsupportedSpaceError: naming the tensor.
+    """
+    frozen = [name for name, p in parameters.items() if not p.requires_grad]
+    if not frozen:
+        return
+    generator = torch.Generator().manual_seed(0)
+    moved = {
+        name: c if name in frozen else c * (1 + torch.rand(c.shape, generator=generator).to(c))
+        for name, c in coords.items()
+    }
+    for weights in (chart.to_weights(coords), chart.to_weights(moved)):
+        for name in frozen:
+            if not torch.equal(weights[name], parameters[name]):
+                raise UnsupportedSpaceError(
+                    f"{name} is frozen (requires_grad=False), but this space would change it; unfreeze it,"
+                    " or use WeightSpace() or FixedWeightSpace(fix='keep')"
+                )
+
+
+def require_rescaled(weights: Weights, chart: Chart) -> None:
+    """Refuse a chart that computes another function than ``weights``; rescaling changes no sign.
+
+    Raises:
+        ValueError: naming the tensor.
+    """
+    for name, w in weights.items():
+        if not torch.equal(w.sign(), chart.weights[name].sign()):
+            raise ValueError(
+                f"the chart cannot follow: a fixed weight of {name} has changed its sign or become zero, which no"
+                " rescaling undoes; make a new optimizer for this model, in a space with fix='keep'"
+            )
+
+
+def to_device(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Return the tensors on ``device``."""
+    return {name: t.to(device) for name, t in tensors.items()}
