@@ -12,7 +12,7 @@ from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.spaces.base import ParameterSpace
 from scaleinv.symmetry.group import random_scales, rescale
 from scaleinv.symmetry.network import Network
-from scaleinv.symmetry.trace import describe
+from scaleinv.symmetry.trace import describe, read_weights
 from scaleinv.training.chain import Backprop, one_hot, score
 from scaleinv.training.stack import move_
 
@@ -94,13 +94,15 @@ def scale_check(
     Raises:
         UnsupportedNetworkError: the model has a part that is not described.
         UnsupportedSpaceError: a space cannot take the model.
+        ValueError: a weight or an image is NaN or infinite, or the data do not fit the network.
     """
     network = model if isinstance(model, Network) else describe(model)
     if isinstance(model, Network):
         weights = model.init([seed], torch.float64)
     else:
-        weights = {name: p.detach().double()[None] for name, p in model.named_parameters()}
-    images = images.flatten(1).double()
+        weights = {name: w.double().cpu()[None] for name, w in read_weights(model, network.graph).items()}
+    images, labels = images.flatten(1).double().cpu(), labels.cpu()
+    _check_data(network, images, labels)
     found = []
     for space_name, space in spaces.items():
         for optimizer_name, (optimizer, lr) in optimizers.items():
@@ -126,6 +128,16 @@ def report(comparisons: list[Comparison]) -> str:
         verdict = "yes" if c.is_invariant else "no"
         lines.append(f"{c.space:<{width}} {c.optimizer:<10} {c.mode:<18} {c.difference:>10.1e}  {verdict}")
     return "\n".join(lines)
+
+
+def _check_data(network: Network, images: Tensor, labels: Tensor) -> None:
+    inputs, outputs = network.sizes[0], network.sizes[-1]
+    if images.shape != (len(labels), inputs):
+        raise ValueError(f"{len(labels)} labels and {inputs} inputs do not fit images of shape {tuple(images.shape)}")
+    if not images.isfinite().all():
+        raise ValueError("images hold NaN or infinite numbers, from which nothing can be compared")
+    if not len(labels) or labels.min() < 0 or labels.max() >= outputs:
+        raise ValueError(f"labels must be given, each from 0 to {outputs - 1}")
 
 
 def _losses(

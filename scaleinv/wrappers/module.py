@@ -94,17 +94,13 @@ class SpaceModule(nn.Module):
         state = state_dict.get(f"{prefix}_extra_state")
         saved = {name: state_dict.get(f"{prefix}{_key(name)}") for name in self._graph.shapes}
         if state is None or any(c is None for c in saved.values()):
-            return (
-                f"{prefix or 'the state dict'} lacks coordinates or their chart; save the whole module's state_dict()"
-            )
+            return "coordinates or their chart are missing; save and load the whole module's state_dict()"
         if state["space"] != repr(self.space):
             return f"the coordinates are of {state['space']}, this module's of {self.space!r}; make it with that space"
         own = {name: (w.shape, w.dtype) for name, w in self._made_at.items()}
         for tensors in (state["made_at"], saved):
             if {name: (t.shape, t.dtype) for name, t in tensors.items() if t is not None} != own:
-                return (
-                    "the coordinates are of another network or dtype; make the module from a model like the saved one"
-                )
+                return "the coordinates are of another network or dtype; make the module from a model like it"
         return ""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SpaceModule":

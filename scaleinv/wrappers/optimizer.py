@@ -22,10 +22,10 @@ class SpaceOptimizer(torch.optim.Optimizer):
     """Any optimizer of ``torch.optim``, working on a model's coordinates in a space.
 
     The model stays an ordinary model and the loop an ordinary loop. The parameter groups hold the model's own
-    parameters, so gradient clipping, ``GradScaler``, schedulers and ``zero_grad`` do what they always do. During
-    :meth:`step` the parameters hold the coordinates, and their gradients the gradients by the coordinates; after it
-    they hold the weights again. As in PyTorch, a tensor that has no gradient is skipped (in G-space a root has one
-    as soon as a layer after it has).
+    parameters, so gradient clipping (of the gradients by the weights), ``GradScaler``, schedulers and ``zero_grad``
+    do what they always do. During :meth:`step` the parameters hold the coordinates, and their gradients the gradients
+    by the coordinates; after it they hold the weights again. As in PyTorch, a tensor that has no gradient is skipped
+    (in G-space a root has one as soon as a layer after it has).
 
     Frozen parameters (``requires_grad=False``) keep every bit; a space that would change them is refused.
 
@@ -220,10 +220,10 @@ class SpaceOptimizer(torch.optim.Optimizer):
 
     def _require_same_kind(self) -> None:
         for name, p in self._parameters.items():
-            kind, now = [(t.dtype, t.device.type, tuple(t.shape)) for t in (self._written[name], p)]
+            kind, now = [(t.dtype, t.device) for t in (self._written[name], p)]
             if kind != now:
                 raise RuntimeError(
-                    f"{name} was {kind} when the optimizer was made and is {now};"
+                    f"{name} was of {kind[0]} on {kind[1]} when the optimizer was made, and is of {now[0]} on {now[1]};"
                     " convert or move the model first, then make its optimizer"
                 )
 
