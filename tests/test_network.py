@@ -4,7 +4,9 @@ import pytest
 import torch
 from conftest import NETWORKS, TINY, assert_close, batch, draw, member, stacked_gradients
 from torch import nn
+from torch.nn.utils import parametrize, prune
 
+from scaleinv.checks import scale_check
 from scaleinv.networks.mlp import mlp
 from scaleinv.reference import gradients
 from scaleinv.symmetry.network import UnsupportedNetworkError
@@ -103,7 +105,88 @@ def test_what_is_not_covered_is_refused_by_name(model, words):
         describe(model)
 
 
-def test_tied_weights_are_refused():
-    tied = nn.Linear(3, 3)
-    with pytest.raises(UnsupportedNetworkError, match="used twice"):
-        describe(nn.Sequential(tied, nn.ReLU(), tied))
+class Residual(nn.Sequential):
+    def forward(self, inputs):
+        return inputs + super().forward(inputs)
+
+
+class Centred(nn.Linear):
+    def forward(self, inputs):
+        return super().forward(inputs) - self.weight.mean()
+
+
+class Shifted(nn.ReLU):
+    def forward(self, inputs):
+        return super().forward(inputs) - 1
+
+
+def doubled(module, *tensors):
+    """A forward hook, or a forward pre-hook: what is passed on last, doubled."""
+    last = tensors[-1]
+    return 2 * (last[0] if isinstance(last, tuple) else last)
+
+
+def with_(change):
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
+    change(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (Residual(nn.Linear(3, 3)), r"\(the model\) \(Residual\) is a subclass of Sequential"),
+        (nn.Sequential(nn.Linear(3, 3), Residual(nn.ReLU(), nn.Linear(3, 3))), "module 1 .*subclass of Sequential"),
+        (nn.Sequential(nn.Linear(3, 3), nn.ReLU(), Centred(3, 3)), "module 2 .*subclass of Linear"),
+        (nn.Sequential(nn.Linear(3, 3), Shifted(), nn.Linear(3, 3)), "module 1 .*subclass of ReLU"),
+        (nn.Sequential(nn.LazyLinear(3), nn.ReLU(), nn.Linear(3, 3)), "module 0 .*LazyLinear"),
+        (nn.Sequential(nn.Linear(3, 3), nn.Flatten()), "module 1 .*must come first"),
+        (nn.Sequential(nn.Flatten(1, 2), nn.Linear(3, 3)), "module 0 .*all dims"),
+        (with_(lambda m: m[1].register_forward_hook(doubled)), "module 1 .*forward hooks.*remove"),
+        (with_(lambda m: m.register_forward_hook(doubled)), r"the model.*forward hooks"),
+        (with_(lambda m: m[2].register_forward_pre_hook(doubled)), "module 2 .*forward pre hooks"),
+        (with_(lambda m: m[2].register_full_backward_hook(doubled)), "module 2 .*backward hooks"),
+        (with_(lambda m: setattr(m[1], "forward", torch.tanh)), "module 1 .*forward of its own"),
+        (with_(lambda m: nn.utils.spectral_norm(m[0])), "module 0 .*weight_orig.*spectral_norm"),
+        (with_(lambda m: prune.l1_unstructured(m[0], "weight", 1)), "module 0 .*weight_orig.*prun"),
+        (with_(lambda m: nn.utils.parametrizations.weight_norm(m[0])), "module 0 .*weight is parametrized"),
+        (with_(lambda m: nn.utils.parametrizations.spectral_norm(m[2])), "module 2 .*weight is parametrized"),
+        (with_(lambda m: parametrize.register_parametrization(m[2], "bias", nn.Tanh())), "module 2 .*bias is param"),
+        (with_(lambda m: setattr(m[2], "weight", m[0].weight)), r"module 2 .*weight is used twice, first as 0.weight"),
+        (with_(lambda m: setattr(m[2], "bias", m[0].bias)), r"module 2 .*bias is used twice, first as 0.bias"),
+        (with_(lambda m: setattr(m[2], "weight", nn.Parameter(m[0].weight.data.mT))), "weight is used twice"),
+        (with_(lambda m: m.append(m[0])), "module 3 .*used twice"),
+        (nn.Sequential(torch.compile(nn.Linear(3, 3))), "not covered.*give the inner one"),
+    ],
+)
+def test_a_module_that_computes_something_else_than_its_type_says_is_refused(model, words):
+    with pytest.raises(UnsupportedNetworkError, match=words):
+        describe(model)
+
+
+def test_old_weight_norm_is_refused_by_name():
+    with pytest.warns(FutureWarning):
+        layer = nn.utils.weight_norm(nn.Linear(3, 3))
+    with pytest.raises(UnsupportedNetworkError, match="module 0 .*weight is not a parameter|weight_g"):
+        describe(nn.Sequential(layer, nn.ReLU(), nn.Linear(3, 3)))
+
+
+def test_scale_check_judges_no_network_but_the_users():
+    """A residual network whose parts alone would be invariant."""
+    images, labels = torch.randn(8, 3), torch.zeros(8, dtype=torch.long)
+    with pytest.raises(UnsupportedNetworkError, match="Residual"):
+        scale_check(Residual(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3)), images, labels)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "words"),
+    [
+        (torch.full((8, 5), torch.nan), torch.zeros(8), "images hold NaN"),
+        (torch.ones(8, 4), torch.zeros(8), "8 labels and 5 inputs"),
+        (torch.ones(8, 5), torch.zeros(7), "7 labels"),
+        (torch.ones(8, 5), torch.full((8,), 3), "from 0 to 2"),
+    ],
+)
+def test_scale_check_refuses_data_that_decide_nothing(images, labels, words):
+    with pytest.raises(ValueError, match=words):
+        scale_check(TINY.module(), images, labels.long(), steps=2)

@@ -8,9 +8,9 @@ from conftest import SPACES, TINY, assert_close, batch, stacked_gradients
 from torch import nn
 from torch.nn.utils import parametrize
 
+from scaleinv.checks import scale_check
 from scaleinv.optim import SGD, Adam
-from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace
-from scaleinv.symmetry.group import random_scales, rescale
+from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.symmetry.network import UnsupportedNetworkError
 from scaleinv.wrappers import SpaceModule, SpaceOptimizer, fix_weights
 
@@ -102,22 +102,6 @@ def test_saved_and_loaded_it_goes_on_as_if_nothing_had_happened(space):
     assert_close(state(other), state(model), rtol=0)
 
 
-def test_weights_changed_from_outside_are_noticed():
-    model = make_model()
-    optimizer = SpaceOptimizer(model, CycleSpace(), torch.optim.Adam, lr=1e-2)
-    train(model, optimizer)
-    reference = copy.deepcopy(state(model))
-    scales = random_scales(TINY.graph, powers_of_two=True, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        for name, w in rescale(TINY.graph, reference, scales).items():
-            model.get_parameter(name).copy_(w)
-    with pytest.raises(RuntimeError, match="recenter"):
-        train(model, optimizer, steps=1)
-    optimizer.recenter()
-    assert_close(state(model), reference)
-    train(model, optimizer, steps=1)
-
-
 @pytest.mark.parametrize("value", [1.0, 0.3, None])
 def test_fixed_weights_stay_through_momentum_and_decay(value):
     model = make_model()
@@ -156,3 +140,57 @@ def test_fix_weights_equals_fixed_weight_space():
 def test_models_that_are_not_described_are_refused(wrap):
     with pytest.raises(UnsupportedNetworkError, match="Tanh"):
         wrap(nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2)))
+
+
+@pytest.mark.parametrize("value", [0, 0.0, torch.nan, torch.inf, -torch.inf, 1e300, 1e-300])
+def test_weights_are_fixed_at_numbers_of_their_dtype_only(value):
+    model = TINY.module()
+    before = state(model)
+    with pytest.raises(ValueError, match="finite number|NaN|too small or too large|is zero"):
+        fix_weights(model, value)
+    assert_close(state(model), before, rtol=0)
+
+
+def test_weights_of_a_frozen_tensor_are_fixed_as_they_are_or_not_at_all():
+    model = make_model()
+    model[2].weight.requires_grad_(False)
+    with pytest.raises(ValueError, match=r"2.weight is frozen"):
+        fix_weights(model)
+    before = state(model)["2.weight"]
+    fix_weights(model, None)
+    assert torch.equal(model[2].weight, before)
+    assert not model[2].parametrizations.weight.original.requires_grad
+
+
+WRAPPERS = [
+    lambda m, space: SpaceOptimizer(m, space, torch.optim.SGD, lr=0.1),
+    SpaceModule,
+    lambda m, space: fix_weights(m),
+    lambda m, space: scale_check(m, torch.ones(4, 5), torch.zeros(4).long(), {"it": space}),
+]
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS)
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+@pytest.mark.parametrize("space", [WeightSpace(), FixedWeightSpace(), CycleSpace(), GSpace()])
+def test_weights_that_are_no_numbers_are_refused_by_name(wrap, number, space):
+    model = make_model()
+    with torch.no_grad():
+        model[2].bias[1] = number
+    with pytest.raises(ValueError, match=r"2.bias holds NaN"):
+        wrap(model, space)
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS[:2])
+@pytest.mark.parametrize("space", [FixedWeightSpace(fix="rescale"), CycleSpace(normalise="none"), GSpace(fix="keep")])
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_products_beyond_the_dtype_never_reach_the_model(wrap, space, size):
+    """(1e30)^3 along the skeleton is no number of float32, nor is (1e-30)^3."""
+    model = make_model().float()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.copy_(p.sign() * size)
+    before = state(model)
+    with pytest.raises(ValueError, match="zero|small|finite|skeleton"):
+        wrap(model, space)
+    assert_close(state(model), before, rtol=0)

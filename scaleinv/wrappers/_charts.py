@@ -65,18 +65,23 @@ def require_frozen_kept(chart: Chart, coords: Coords, parameters: Mapping[str, n
                 )
 
 
-def require_rescaled(weights: Weights, chart: Chart) -> None:
-    """Refuse a chart that computes another function than ``weights``; rescaling changes no sign.
+def carry(chart: Chart, weights: Weights) -> Chart:
+    """Return the chart made again at ``weights``, once it is sure that it is of the same function.
 
     Raises:
-        ValueError: naming the tensor.
+        ValueError: a fixed weight is zero, or has a sign that the chart cannot take; the message names its tensor.
     """
-    for name, w in weights.items():
-        if not torch.equal(w.sign(), chart.weights[name].sign()):
-            raise ValueError(
-                f"the chart cannot follow: a fixed weight of {name} has changed its sign or become zero, which no"
-                " rescaling undoes; make a new optimizer for this model, in a space with fix='keep'"
-            )
+    zero = [name for name, mask in chart.fixed().items() if (weights[name][mask] == 0).any()]
+    carried = chart if zero else chart.at(weights)
+    # Rescaling changes no sign.
+    flipped = [name for name, w in weights.items() if not torch.equal(w.sign(), carried.weights[name].sign())]
+    if zero or flipped:
+        raise ValueError(
+            f"a fixed weight of {(zero or flipped)[0]} is zero or has changed its sign, and no rescaling undoes that;"
+            " make a new optimizer for this model, in a space with fix='keep'"
+        )
+    require_exact_enough(carried)
+    return carried
 
 
 def to_device(tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:

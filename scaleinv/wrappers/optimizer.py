@@ -9,13 +9,7 @@ from torch import Tensor, nn
 from scaleinv.spaces.base import Chart, ParameterSpace
 from scaleinv.symmetry.graph import Graph
 from scaleinv.symmetry.trace import describe, read_weights, require_finite
-from scaleinv.wrappers._charts import (
-    make_chart,
-    require_exact_enough,
-    require_frozen_kept,
-    require_rescaled,
-    to_device,
-)
+from scaleinv.wrappers._charts import carry, make_chart, require_frozen_kept, to_device
 
 
 class SpaceOptimizer(torch.optim.Optimizer):
@@ -106,9 +100,7 @@ class SpaceOptimizer(torch.optim.Optimizer):
         self._require_same_kind()
         weights = {name: p.detach().clone() for name, p in self._parameters.items()}
         require_finite(weights)
-        chart = self.space.chart(self._graph, self._made_at).at(weights)
-        require_rescaled(weights, chart)
-        require_exact_enough(chart)
+        chart = carry(self.space.chart(self._graph, self._made_at), weights)
         require_frozen_kept(chart, chart.origin, self._parameters)
         self._place(chart, chart.origin, self._made_at, weights)
         self._write()
