@@ -167,7 +167,7 @@ def test_a_module_that_computes_something_else_than_its_type_says_is_refused(mod
 def test_old_weight_norm_is_refused_by_name():
     with pytest.warns(FutureWarning):
         layer = nn.utils.weight_norm(nn.Linear(3, 3))
-    with pytest.raises(UnsupportedNetworkError, match="module 0 .*weight is not a parameter|weight_g"):
+    with pytest.raises(UnsupportedNetworkError, match=r"module 0 .*weight is not a parameter|weight_g"):
         describe(nn.Sequential(layer, nn.ReLU(), nn.Linear(3, 3)))
 
 

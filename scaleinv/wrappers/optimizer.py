@@ -46,7 +46,7 @@ class SpaceOptimizer(torch.optim.Optimizer):
             model: of its final dtype, on its final device; its weights change here if the space overwrites or
                 rescales some.
             space: which coordinates.
-            optimizer_class: from ``torch.optim`` or with its interface.
+            optimizer_class: from ``torch.optim``, or one like those: it looks at its parameters in ``step()`` only.
             **options: of that class.
 
         Raises:
