@@ -389,6 +389,20 @@ def test_an_error_in_the_closure_leaves_the_model_where_it_was():
     step(model, optimizer)
 
 
+def test_a_closure_that_changes_the_weights_is_refused():
+    model = make_model()
+    optimizer = SpaceOptimizer(model, CycleSpace(), torch.optim.Adam)
+    before = state(model)
+
+    def closure():
+        model.get_parameter("0.weight").data.clamp_(-0.1, 0.1)
+        return backward(model)
+
+    with pytest.raises(RuntimeError, match="changed outside"):
+        optimizer.step(closure)
+    assert_close(state(model), before, rtol=0)
+
+
 def test_rescaling_by_powers_of_two_and_recentring_changes_no_later_step():
     trained = []
     for rescaled in (False, True):

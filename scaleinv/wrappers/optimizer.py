@@ -80,7 +80,9 @@ class SpaceOptimizer(torch.optim.Optimizer):
             self._to_weights()
             try:
                 with torch.enable_grad():
-                    return closure() if closure else None
+                    loss = closure() if closure else None
+                self._require_untouched()
+                return loss
             finally:
                 self._to_coords()
 
@@ -112,7 +114,7 @@ class SpaceOptimizer(torch.optim.Optimizer):
             "space": repr(self.space),
             "shapes": dict(self._graph.shapes),
             "made_at": self._made_at,
-            "recentred_at": self._recentred_at,
+            "recentered_at": self._recentered_at,
             "coords": {name: c.clone() for name, c in self._coords.items()},
         }
 
@@ -176,23 +178,23 @@ class SpaceOptimizer(torch.optim.Optimizer):
         """Set chart, coordinates and the wrapped optimizer's state, but not the model."""
         device = next(iter(self._parameters.values())).device
         made_at = to_device(state["made_at"], device)
-        chart, recentred_at = self.space.chart(self._graph, made_at), state["recentred_at"]
-        if recentred_at is not None:
-            recentred_at = to_device(recentred_at, device)
-            chart = chart.at(recentred_at)
+        chart, recentered_at = self.space.chart(self._graph, made_at), state["recentered_at"]
+        if recentered_at is not None:
+            recentered_at = to_device(recentered_at, device)
+            chart = chart.at(recentered_at)
         self.inner.load_state_dict({key: state[key] for key in ("state", "param_groups")})
         self.param_groups, self.state = self.inner.param_groups, self.inner.state
-        self._place(chart, to_device(state["coords"], device), made_at, recentred_at)
+        self._place(chart, to_device(state["coords"], device), made_at, recentered_at)
 
     def _place(
         self,
         chart: Chart,
         coords: Mapping[str, Tensor],
         made_at: dict[str, Tensor],
-        recentred_at: dict[str, Tensor] | None,
+        recentered_at: dict[str, Tensor] | None,
     ) -> None:
-        """Stand at ``coords`` of ``chart``, which was made at ``made_at`` and, if so, again at ``recentred_at``."""
-        self.chart, self._made_at, self._recentred_at = chart, made_at, recentred_at
+        """Stand at ``coords`` of ``chart``, which was made at ``made_at`` and, if so, again at ``recentered_at``."""
+        self.chart, self._made_at, self._recentered_at = chart, made_at, recentered_at
         self._coords = {name: c.clone(memory_format=torch.contiguous_format) for name, c in coords.items()}
         self._written = {name: w.clone() for name, w in chart.to_weights(self._coords).items()}
         self._moving = [name for name, p in self._parameters.items() if p.requires_grad]
