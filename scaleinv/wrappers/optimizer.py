@@ -197,7 +197,7 @@ class SpaceOptimizer(torch.optim.Optimizer):
         self.chart, self._made_at, self._recentered_at = chart, made_at, recentered_at
         self._coords = {name: c.clone(memory_format=torch.contiguous_format) for name, c in coords.items()}
         self._written = {name: w.clone() for name, w in chart.to_weights(self._coords).items()}
-        self._moving = [name for name, p in self._parameters.items() if p.requires_grad]
+        self._moving = list(self._parameters)  # until a step finds some frozen
 
     def _require_untouched(self) -> None:
         """Refuse weights that are not those last written, and parameters frozen since that would change."""
