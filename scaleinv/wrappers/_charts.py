@@ -32,8 +32,8 @@ def require_exact_enough(chart: Chart) -> None:
     for name, w in chart.to_weights(chart.origin).items():
         if not w.isfinite().all() or not torch.equal(w.sign(), chart.weights[name].sign()):
             raise ValueError(
-                f"{name}: products along the skeleton are too small or too large for {w.dtype};"
-                " convert the model to float64, or choose another skeleton or space"
+                f"{name} would hold NaN, infinite or vanished numbers of {w.dtype} in this space; convert the model to"
+                " float64, or choose another value, skeleton or space"
             )
 
 
