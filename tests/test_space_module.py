@@ -84,6 +84,15 @@ def test_coordinates_are_loaded_with_their_chart_or_not_at_all(state, words, str
     assert torch.equal(module(images), before)
 
 
+def test_the_state_of_the_modules_around_it_can_be_loaded_alone():
+    outer = nn.Sequential(SpaceModule(make_model(), CycleSpace()), nn.Linear(3, 3))
+    state = {"1.weight": torch.ones(3, 3), "1.bias": torch.zeros(3)}
+    with pytest.raises(RuntimeError, match=r"Missing key.*0.0/weight"):
+        outer.load_state_dict(state)
+    assert "0._extra_state" in outer.load_state_dict(state, strict=False).missing_keys
+    assert torch.equal(outer[1].weight, torch.ones(3, 3))
+
+
 def test_modes_reach_the_dropout_and_weights_are_no_parameters():
     model = make_model(dropout=True)
     module = SpaceModule(model, CycleSpace())

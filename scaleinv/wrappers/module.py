@@ -93,6 +93,8 @@ class SpaceModule(nn.Module):
         """Say why a state dict cannot be loaded; nothing if it can."""
         state = state_dict.get(f"{prefix}_extra_state")
         saved = {name: state_dict.get(f"{prefix}{_key(name)}") for name in self._graph.shapes}
+        if state is None and all(c is None for c in saved.values()):
+            return ""  # PyTorch says what is missing, if that matters
         if state is None or any(c is None for c in saved.values()):
             return "coordinates or their chart are missing; save and load the whole module's state_dict()"
         if state["space"] != repr(self.space):
