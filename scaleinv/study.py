@@ -26,8 +26,9 @@ from scaleinv.report.figures.__main__ import draw_all
 from scaleinv.report.release import departures
 from scaleinv.runs.config import Config, parse
 from scaleinv.runs.errors import ScaleinvError, UserError
+from scaleinv.runs.folder import RunFolder, write_atomically
 from scaleinv.runs.outcomes import register_summary
-from scaleinv.runs.records import INDEX, RunFolder, write_atomically
+from scaleinv.runs.records import INDEX
 from scaleinv.runs.run import run
 from scaleinv.runs.suggestions import conf_folder, did_you_mean
 

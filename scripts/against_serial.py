@@ -17,8 +17,10 @@ import torch
 from scaleinv.networks.mlp import mlp
 from scaleinv.reference import train_serial
 from scaleinv.report.members import best_epochs, best_lr
-from scaleinv.report.methods import KEYS, with_methods
+from scaleinv.report.methods import refuse_to_pool, with_methods
+from scaleinv.report.output import refuse_foreign
 from scaleinv.runs.datasets import load_dataset
+from scaleinv.runs.folder import write_atomically
 from scaleinv.runs.records import load_experiment
 from scaleinv.spaces import FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.wrappers import SpaceOptimizer
@@ -31,7 +33,9 @@ parser.add_argument("--data", default="data", help="folder of the data set")
 parser.add_argument("--seeds", type=int, default=2)
 parser.add_argument("--out", type=Path, help="path of a CSV")
 given = parser.parse_args()
-records = with_methods(load_experiment(given.study, "fig_4_10", KEYS))
+records = with_methods(load_experiment(given.study, "fig_4_10", None))
+records = records[records["dataset"] == records["dataset"].iloc[0]]
+refuse_to_pool(records, ["space"])
 dataset = load_dataset(records["dataset"].iloc[0], given.data, download=False)
 hidden = {"digits": (32, 32), "mnist": (64,) * 4, "cifar10": (64,) * 5}[dataset.name]
 network = mlp((dataset.features, *hidden, dataset.classes))
@@ -50,7 +54,9 @@ for name, space in SPACES.items():
 table = pd.DataFrame(rows, columns=["space", "lr", "seed", "epoch", "stacked", "serial", "spread"])
 table["within"] = (table["stacked"] - table["serial"]).abs() <= table["spread"]
 if given.out:
-    table.to_csv(given.out, index=False, float_format="%.6g")
+    content = table.to_csv(index=False, float_format="%.6g").encode()
+    refuse_foreign(given.out, is_ours=lambda old: old.split(b"\n")[0] == content.split(b"\n")[0])
+    write_atomically(given.out, content)
 print(f"{table['within'].sum()} of {len(table)} epochs within the seeds' spread")
 first = table[table["epoch"] == 1]
 print(f"largest relative difference after the first epoch: {(first['stacked'] / first['serial'] - 1).abs().max():.2e}")

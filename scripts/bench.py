@@ -25,7 +25,9 @@ from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam
 from scaleinv.report.figures.bench import draw
 from scaleinv.report.figures.style import save
+from scaleinv.report.output import refuse_foreign
 from scaleinv.runs.environment import describe, free_bytes, pick_device, set_up
+from scaleinv.runs.folder import write_atomically
 from scaleinv.runs.tasks.sweep import pick_chunk
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.symmetry.network import Network
@@ -92,7 +94,6 @@ def main() -> None:
                 rows.append({**row, "serial_seconds": serial[row["optimizer"]]})
                 print(_line(rows[-1], floor, device), flush=True)
     table = finish(rows, floor, device)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
     command = shlex.join(["python", *sys.argv])
     told = {
         "command": command,
@@ -100,9 +101,11 @@ def main() -> None:
         "copy_gbytes": floor.copy / 1e9,
         **describe(device),
     }
-    given.out.with_suffix(".machine.json").write_text(json.dumps(told, indent=2) + "\n")
+    machine = given.out.with_suffix(".machine.json")
     save(draw(table, told), given.out, command=command)
-    table.to_csv(given.out.with_suffix(".csv"), index=False, float_format="%.6g")
+    refuse_foreign(machine, is_ours=lambda old: b'"matmul_gflops"' in old)
+    write_atomically(machine, (json.dumps(told, indent=2) + "\n").encode())
+    write_atomically(given.out.with_suffix(".csv"), table.to_csv(index=False, float_format="%.6g").encode())
     print(summary(table, floor))
 
 

@@ -9,7 +9,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from scaleinv.runs.config import CLASSES, READ_ELSEWHERE, ROUND_OFF, WITHOUT_EFFECT, compose, leaves
-from scaleinv.runs.records import RunFolder
+from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.registry import find, names
 from scaleinv.runs.run import run
 from scaleinv.runs.suggestions import conf_folder

@@ -17,7 +17,8 @@ from scaleinv.reference import train_serial
 from scaleinv.runs.build import build_cell
 from scaleinv.runs.config import compose
 from scaleinv.runs.errors import RunFailedError
-from scaleinv.runs.records import BusyError, DamagedError, RunFolder, load_records
+from scaleinv.runs.folder import BusyError, DamagedError, RunFolder
+from scaleinv.runs.records import load_records
 from scaleinv.runs.run import run
 from scaleinv.runs.tasks import sweep
 from scaleinv.training.cell import next_stack

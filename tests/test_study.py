@@ -12,7 +12,8 @@ from scaleinv.report.claims import CLAIMS, judge_all
 from scaleinv.report.figures.__main__ import draw_all, known_figures
 from scaleinv.report.release import IncompleteError, departures, publish
 from scaleinv.runs.errors import UserError
-from scaleinv.runs.records import MissingError, RunFolder, experiment_runs, load_experiment, read_index
+from scaleinv.runs.folder import RunFolder
+from scaleinv.runs.records import MissingError, experiment_runs, load_experiment, read_index
 from scaleinv.study import experiments, once, plan, train, write_index
 
 

@@ -18,9 +18,11 @@ import numpy as np
 import pandas as pd
 
 from scaleinv.report.members import best_epochs, decades_of_good, last_epoch, nearest_lrs
-from scaleinv.report.methods import KEYS, with_methods
+from scaleinv.report.methods import refuse_differences, refuse_to_pool, with_methods
+from scaleinv.report.output import refuse_foreign
 from scaleinv.runs.errors import UserError
-from scaleinv.runs.records import load_experiment
+from scaleinv.runs.folder import write_atomically
+from scaleinv.runs.records import load_experiment, read_index
 
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
 RESAMPLES, LEVEL = 4000, 0.95
@@ -102,9 +104,13 @@ class Study:
         self._folder = folder
         self.records = lru_cache(maxsize=None)(self._records)
 
-    def _records(self, experiment: str) -> pd.DataFrame:
-        records = load_experiment(self._folder, experiment, KEYS)
-        return with_methods(records) if "optimizer" in records else records
+    def _records(self, experiment: str, *shown: str) -> pd.DataFrame:
+        """Read an experiment; ``shown`` are keys that the claim tells apart itself."""
+        records = load_experiment(self._folder, experiment, None)
+        if "optimizer" in records:
+            return with_methods(records, shown)
+        refuse_differences(records, shown)
+        return records
 
     def datasets(self, experiment: str) -> list[str]:
         """List the data sets of an experiment."""
@@ -122,7 +128,7 @@ class Study:
             measure: a loss.
             where: further columns and their values, with ``.`` written ``__``.
         """
-        records = self.records(experiment)
+        records = self.records(experiment, *(column.replace("__", ".") for column in where))
         keep = records["method"] == method
         if dataset:
             keep &= records["dataset"] == dataset
@@ -131,7 +137,9 @@ class Study:
         best = best_epochs(records[keep], measure)
         if best.empty:
             what = f"{experiment} has no records of {method}" + (f" on {dataset}" if dataset else "")
-            raise UserError(what, str(self._folder))
+            raise UserError(what, str(self._folder), f"there are {'; '.join(sorted(set(records['method'])))}")
+        if best["dataset"].nunique() > 1:
+            raise UserError(f"{experiment} has several data sets, the claim is about one", str(self._folder))
         return best.pivot(index="seed", columns="lr", values=measure)
 
 
@@ -374,8 +382,9 @@ def reparametrized_networks_train_worse(study: Study) -> Iterator[Finding]:
 
 def _value_cube(study: Study, dataset: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return log losses after the last epoch, (seeds, values, lrs), with the values and learning rates."""
-    own = study.records("fig_4_7")
+    own = study.records("fig_4_7", "value")
     own = own[own["dataset"] == dataset]
+    refuse_to_pool(own, ["dataset"])
     table = last_epoch(own).pivot(index=["seed", "value"], columns="lr", values="val_loss")
     values = table.index.get_level_values("value").unique().to_numpy(dtype=float)
     cube = np.log(table.to_numpy()).reshape(-1, len(values), table.shape[1])
@@ -498,7 +507,11 @@ def judge_all(folder: str | Path) -> tuple[pd.DataFrame, list[str]]:
 
     Returns:
         One row per case, and one text for every claim whose records are missing.
+
+    Raises:
+        MissingError: the folder holds no study.
     """
+    read_index(folder)
     study = Study(folder)
     rows, problems = [], []
     for one in CLAIMS:
@@ -537,6 +550,22 @@ def as_markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_claims(table: pd.DataFrame, stem: Path) -> None:
+    """Write the findings to ``stem.csv`` and ``stem.md``.
+
+    Raises:
+        UserError: one of them is there and holds something else.
+    """
+    contents = {".csv": table.to_csv(index=False, float_format="%.6g", lineterminator="\n"), ".md": as_markdown(table)}
+    files = {stem.with_name(stem.name + ending): text.encode() for ending, text in contents.items()}
+    heads = {content.split(b"\n")[0] for content in files.values()}
+    for path in files:
+        refuse_foreign(path, is_ours=lambda old: old.split(b"\n")[0] in heads)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for path, content in files.items():
+        write_atomically(path, content)
+
+
 def summary_markdown(table: pd.DataFrame) -> str:
     """Write one line a claim: how many cases were confirmed, refuted, undecided, and the number of the first case."""
     lines = ["| claim (source) | cases | first case: effect [95 % interval] |", "| - | - | - |"]
@@ -568,12 +597,13 @@ def main() -> None:
     parser.add_argument("records", type=Path, help="a study's folder, with index.json")
     parser.add_argument("--out", type=Path, help="also write OUT.csv and OUT.md")
     given = parser.parse_args()
-    table, problems = judge_all(given.records)
-    print_table(table)
-    if given.out is not None and len(table):
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(given.out.with_suffix(".csv"), index=False, float_format="%.6g")
-        given.out.with_suffix(".md").write_text(as_markdown(table))
+    try:
+        table, problems = judge_all(given.records)
+        print_table(table)
+        if given.out is not None and len(table):
+            write_claims(table, given.out)
+    except UserError as error:
+        sys.exit(str(error))
     for text in problems:
         print(text, file=sys.stderr)
     sys.exit(1 if problems else 0)

@@ -5,7 +5,18 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-MEMBER = ["dataset", "network", "space", "optimizer", "lr", "seed", "value"]
+# Names of the four choices, the first columns of every sweep.
+LABELS = ["dataset", "network", "space", "optimizer"]
+
+
+def member_columns(records: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
+    """List the columns that tell the members of a sweep apart: its choices and axes, which stand before ``epoch``.
+
+    Members of two runs are the same only if their ``configuration`` is the same too.
+    """
+    columns = [str(name) for name in records]
+    names = columns[columns.index("configuration") + 1 : columns.index("epoch")] if "epoch" in columns else []
+    return [name for name in names if name not in without]
 
 
 def best_epochs(records: pd.DataFrame, measure: str = "val_loss", extra: Sequence[str] = ()) -> pd.DataFrame:
@@ -14,17 +25,18 @@ def best_epochs(records: pd.DataFrame, measure: str = "val_loss", extra: Sequenc
     Args:
         records: from :func:`scaleinv.runs.records.load_records`.
         measure: the column to minimise over epochs from 1 on.
-        extra: further columns that tell members apart.
+        extra: further columns to keep, each one value a member.
 
     Returns:
-        One row per member: its columns, ``epoch`` (the best one), and ``measure``.
+        One row per member: ``configuration``, its columns, ``extra``, ``epoch`` (the best one), and ``measure``.
     """
-    keys = [*MEMBER, *(name for name in extra if name not in MEMBER)]
+    axes = member_columns(records)
+    keys = [*axes, *(name for name in extra if name not in axes), "configuration"]
     trained = records[records["epoch"] > 0].copy()
     last = trained.groupby(keys, dropna=False)["status"].transform("last")
     trained.loc[(last == "diverged") | trained[measure].isna(), measure] = np.inf
     rows = trained.groupby(keys, dropna=False)[measure].idxmin()
-    return trained.loc[rows, [*keys, "epoch", measure]].reset_index(drop=True)
+    return trained.loc[rows, ["configuration", *keys[:-1], "epoch", measure]].reset_index(drop=True)
 
 
 def last_epoch(records: pd.DataFrame, measure: str = "val_loss") -> pd.DataFrame:

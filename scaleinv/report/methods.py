@@ -1,27 +1,160 @@
-"""From the keys of a run to the name of its method. No torch."""
+"""From the configurations of runs to the names of their methods. No torch.
+
+A method is ``optimizer / space``. Whatever else differs between the runs at hand, and can change a result, is named
+after it (``SGD / weight, weight_decay 0.1``), so that no curve, row or verdict holds two experiments.
+"""
+
+import hashlib
+from collections.abc import Sequence
 
 import pandas as pd
 
-# Configuration keys that tell methods apart; load_records adds them as columns.
-KEYS = (
-    *("space.fix", "space.skeleton", "space.normalise", "optimizer.memory", "optimizer.momentum"),
-    *("start.name", "start.sigma", "dataset.split", "epochs"),
-)
+from scaleinv.report.members import LABELS, member_columns
+from scaleinv.runs.config import AXES
+from scaleinv.runs.errors import UserError
+
 OPTIMIZER_NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
+# Group of keys -> the column that names the choice; keys of other groups are compared among all runs of a data set.
+NAMED_BY = {"space": "space_name", "optimizer": "optimizer_name"}
+# Axes that every figure and table has: the curve and its seeds.
+DRAWN = ("lr", "seed")
+FROM_AXIS = {column: key for key, column in AXES.items()}
+# Texts of settings that are longer than this are cut and hashed.
+LONGEST = 24
 
 
-def with_methods(records: pd.DataFrame) -> pd.DataFrame:
-    """Add the columns ``space_name``, ``optimizer_name`` and ``method`` to records that have :data:`KEYS`."""
+def with_methods(records: pd.DataFrame, shown: Sequence[str] = ()) -> pd.DataFrame:
+    """Add the columns ``space_name``, ``optimizer_name`` and ``method`` to records.
+
+    Args:
+        records: of sweeps, read with ``keys=None``.
+        shown: keys and axes that the caller tells apart itself (by panels, by the x axis); they are not named.
+
+    Returns:
+        A copy. Rows of one data set, method and choice of ``shown`` come from one configuration; learning rates and
+        seeds are all that their members differ in.
+    """
     named = records.copy()
     named["space_name"] = [
-        _space_name(*row) for row in zip(named["space"], named["space.fix"], named["space.normalise"], strict=True)
+        _space_name(*row) for row in zip(*_columns(named, "space", "space.fix", "space.normalise"), strict=True)
     ]
     named["optimizer_name"] = [
         _optimizer_name(*row)
-        for row in zip(named["optimizer"], named["optimizer.memory"], named["optimizer.momentum"], strict=True)
+        for row in zip(*_columns(named, "optimizer", "optimizer.memory", "optimizer.momentum"), strict=True)
     ]
-    named["method"] = named["optimizer_name"] + " / " + named["space_name"]
+    named["method"] = named["optimizer_name"] + " / " + named["space_name"] + _differences(named, shown)
+    arms = named.groupby(["dataset", "method", *shown], dropna=False)["configuration"].nunique()
+    if (arms > 1).any():
+        raise ValueError("two configurations would have one name: read the records with keys=None")
     return named
+
+
+def refuse_to_pool(named: pd.DataFrame, by: Sequence[str]) -> None:
+    """Refuse records in which several methods would become one arm of a figure that cannot name them.
+
+    Args:
+        named: from :func:`with_methods`.
+        by: columns by which the figure tells its arms apart.
+
+    Raises:
+        UserError: naming two such methods.
+    """
+    for _, arm in named.groupby(list(by), dropna=False, sort=False) if len(named) else []:
+        if len(methods := list(dict.fromkeys(arm["method"]))) > 1:
+            raise UserError(
+                f"{methods[0]!r} and {methods[1]!r} would be shown as one method",
+                f"{len(methods)} methods in {arm['run'].nunique()} runs",
+                "give the folders of the runs that belong together, or draw loss_vs_lr, which names them",
+            )
+
+
+def refuse_several(records: pd.DataFrame, column: str) -> None:
+    """Refuse records of more than one data set (or another column) where a figure shows one."""
+    if len(values := list(dict.fromkeys(records[column]))) > 1:
+        raise UserError(
+            f"this shows one {column}, the records have {', '.join(map(str, values))}", "", "give the runs of one"
+        )
+
+
+def refuse_differences(records: pd.DataFrame, shown: Sequence[str] = ()) -> None:
+    """Refuse records of a task without methods whose runs differ in a key that the figure does not show.
+
+    Args:
+        records: read with ``keys=None``.
+        shown: keys that the figure tells apart.
+
+    Raises:
+        UserError: naming the key.
+    """
+    for key in _settings(records, shown):
+        texts = sorted(set(records[key].map(_text)))
+        if len(texts) > 1:
+            raise UserError(
+                f"the runs differ in {key} ({', '.join(text or 'absent' for text in texts)}) and would be shown as one",
+                f"{records['run'].nunique()} runs",
+                "give the folders of the runs that belong together",
+            )
+
+
+def _columns(records: pd.DataFrame, *names: str) -> list[pd.Series]:
+    """Return columns; empty ones where no run has the key."""
+    return [records[name] if name in records else pd.Series(None, records.index, dtype=object) for name in names]
+
+
+def _settings(records: pd.DataFrame, shown: Sequence[str]) -> list[str]:
+    """List the columns that may tell methods apart: the keys, and those axes that are not drawn."""
+    columns = [str(name) for name in records]
+    keys = columns[columns.index("run") + 1 : columns.index("configuration")]
+    axes = [name for name in member_columns(records) if name not in (*LABELS, *DRAWN)]
+    return [name for name in (*keys, *axes) if name not in {*AXES, "dataset.name", *shown}]
+
+
+def _differences(named: pd.DataFrame, shown: Sequence[str]) -> pd.Series:
+    """Return for every row the settings that its name must tell, each with a comma before it.
+
+    A key of a space is compared among the runs of a data set that have the same name of a space, a key of an
+    optimizer among those of one optimizer, a key of another choice (``start.sigma``) among those that chose alike, and
+    all others among all runs of a data set. What differs there in one data set is named in all of them.
+    """
+    settings = _settings(named, shown)
+    axes = [name for name in settings if name in member_columns(named)]
+    number = named.groupby(["experiment", "run", *axes], dropna=False).ngroup()
+    arms = named[~number.duplicated()]
+    told = {}
+    for name in settings:
+        values = arms[name].map(_text)
+        differs = _differs_among(arms, name, values)
+        if differs.any():
+            told[name] = values.where(differs, "")
+    words = [_word(name) for name in told]
+    texts = pd.Series("", arms.index, dtype=object)
+    for name, values in told.items():
+        word = _word(name) if words.count(_word(name)) == 1 else name
+        texts += (f", {word} " + values).where(values != "", "")
+    return number.map(dict(zip(number[arms.index], texts, strict=True)))
+
+
+def _differs_among(arms: pd.DataFrame, name: str, values: pd.Series) -> pd.Series:
+    """Return for every arm whether a setting differs among those that it is compared with."""
+    group, _, option = FROM_AXIS.get(name, name).rpartition(".")
+    alike = [arms[NAMED_BY[group]]] if group in NAMED_BY else []
+    alike += [arms[f"{group}.name"]] if group and option != "name" and f"{group}.name" in arms else []
+    alike = alike or [pd.Series("", arms.index)]
+    differs = values.groupby([arms["dataset"], *alike], dropna=False).transform("nunique") > 1
+    return differs.groupby(alike, dropna=False).transform("any")
+
+
+def _word(name: str) -> str:
+    """Return the last word of a key; the group, where that is ``name``."""
+    return name.removesuffix(".name").rpartition(".")[2]
+
+
+def _text(value: object) -> str:
+    """Write a setting in few characters; nothing if a run lacks it."""
+    if value is None or value != value:
+        return ""
+    text = f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 9]}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _space_name(space: str, fix: object, normalise: object) -> str:
@@ -37,4 +170,4 @@ def _space_name(space: str, fix: object, normalise: object) -> str:
 def _optimizer_name(optimizer: str, memory: object, momentum: object) -> str:
     has_momentum = isinstance(momentum, int | float) and momentum > 0
     name = "momentum" if optimizer == "sgd" and has_momentum else OPTIMIZER_NAMES.get(optimizer, optimizer)
-    return name if memory is True or memory == "True" else f"{name}, no memory"
+    return f"{name}, no memory" if str(memory) == "False" else name

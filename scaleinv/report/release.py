@@ -7,7 +7,6 @@ A release has ``<profile>/`` (index and runs, metrics compressed), ``figures/``,
 import gzip
 import html
 import json
-import shutil
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +15,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scaleinv.report.claims import as_markdown, judge_all
+from scaleinv.report.claims import judge_all, write_claims
 from scaleinv.report.figures.__main__ import draw_all, known_figures
-from scaleinv.report.members import best_epochs
-from scaleinv.report.methods import KEYS
+from scaleinv.report.members import best_epochs, member_columns
+from scaleinv.report.output import ForeignError, refuse_foreign
 from scaleinv.runs.errors import UserError
-from scaleinv.runs.records import INDEX, RunFolder, experiment_runs, load_experiment, read_index, write_atomically
+from scaleinv.runs.folder import RunFolder, write_atomically
+from scaleinv.runs.records import INDEX, experiment_runs, load_experiment, read_config, read_index
+
+# What a release keeps of a run.
+RELEASED = ("config.yaml", "command.txt", "manifest.json", "metrics.csv.gz")
+# The first says that the others are of a release, too.
+PAGES = ("release.json", "README.md", "index.html")
 
 
 class IncompleteError(UserError):
@@ -33,13 +38,14 @@ def publish(study: Path, out: Path) -> dict[str, Any]:
 
     Args:
         study: folder with an ``index.json``.
-        out: folder of the release; what it holds of this study is replaced.
+        out: folder of the release; what it holds of an earlier release of this profile is replaced.
 
     Returns:
         What ``release.json`` says.
 
     Raises:
         IncompleteError: runs are missing; nothing is written.
+        ForeignError: ``out`` holds files that no release wrote where this one would be; nothing is written.
     """
     index = read_index(study)
     missing = [
@@ -50,35 +56,73 @@ def publish(study: Path, out: Path) -> dict[str, Any]:
     if missing:
         raise IncompleteError(f"{len(missing)} experiments are incomplete: {'; '.join(missing)}", study)
     folder = out / index["profile"]
-    shutil.rmtree(folder, ignore_errors=True)
-    for name in index["experiments"]:
-        for run in experiment_runs(study, name):
-            _copy(run, folder / run.name)
-    shutil.copyfile(study / INDEX, folder / INDEX)
+    if folder.resolve() == study.resolve():
+        raise ForeignError("a release cannot be published onto itself", folder, "choose another --out")
+    is_release = _is_release(out / "release.json")
+    for page_name in PAGES:
+        refuse_foreign(out / page_name, is_ours=lambda _: is_release)
+    stale = _released_runs(folder)
+    runs = {run.name: run for name in index["experiments"] for run in experiment_runs(study, name)}
+    for run in runs.values():  # all of them, before anything is removed
+        RunFolder(run).read_metrics()
+        read_config(run)
+    for run in stale:
+        for name in RELEASED:
+            (run / name).unlink(missing_ok=True)
+        run.rmdir()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / INDEX, (study / INDEX).read_bytes())
+    for run in runs.values():
+        _copy(run, folder / run.name)
     problems = draw_all(
         folder, out / "figures", f"python -m scaleinv.report.figures all {folder} --out {out / 'figures'}"
     )
     table, unjudged = judge_all(folder)
     if problems or unjudged:
         raise IncompleteError("; ".join(problems + unjudged), folder)
-    table.to_csv(out / "claims.csv", index=False, float_format="%.6g")
-    (out / "claims.md").write_text(as_markdown(table))
     told = _account(folder, index)
-    write_atomically(out / "release.json", (json.dumps(told, indent=2) + "\n").encode())
-    (out / "README.md").write_text(readme(told))
-    (out / "index.html").write_text(page(told, table, out))
+    contents = (json.dumps(told, indent=2) + "\n", readme(told), page(told, table, out))
+    for page_name, content in zip(PAGES, contents, strict=True):
+        write_atomically(out / page_name, content.encode())
+    write_claims(table, out / "claims")
     return told
+
+
+def _is_release(account: Path) -> bool:
+    """Whether a file is the ``release.json`` of a release."""
+    try:
+        return {"profile", "experiments"} <= set(json.loads(account.read_text()))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _released_runs(folder: Path) -> list[Path]:
+    """List the runs that an earlier release left in its folder.
+
+    Raises:
+        ForeignError: the folder holds anything else.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return []
+    entries = [entry for entry in folder.iterdir() if entry.name != INDEX] if folder.is_dir() else []
+    is_ours = folder.is_dir() and not folder.is_symlink() and (folder / INDEX).is_file()
+    foreign = [entry for entry in entries if entry.is_symlink() or not _is_released_run(entry)]
+    if not is_ours or foreign:
+        where = foreign[0] if is_ours else folder
+        raise ForeignError("there is something here that no release wrote", where, "move it, or choose another --out")
+    return entries
+
+
+def _is_released_run(folder: Path) -> bool:
+    return folder.is_dir() and {entry.name for entry in folder.iterdir()} <= set(RELEASED)
 
 
 def _copy(run: Path, target: Path) -> None:
     """Copy a run's records, the metrics compressed without a date, so that the bytes are the same every time."""
-    if target.exists():
-        return
-    target.mkdir(parents=True)
-    for name in ("config.yaml", "manifest.json", "command.txt"):
-        shutil.copyfile(run / name, target / name)
-    content = gzip.compress((run / "metrics.csv").read_bytes(), mtime=0)
-    (target / "metrics.csv.gz").write_bytes(content)
+    target.mkdir()
+    for name in RELEASED[:-1]:
+        write_atomically(target / name, (run / name).read_bytes())
+    write_atomically(target / RELEASED[-1], gzip.compress(RunFolder(run).read_metrics(), mtime=0))
 
 
 def _account(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +199,8 @@ def _sections(told: dict[str, Any], table: pd.DataFrame, out: Path) -> Iterator[
     yield (
         f"<h1>scaleinv: released results</h1><p>Profile {told['profile']}: {told['runs']} runs, {told['members']}"
         f" networks, {told['wall_seconds'] / 60:.0f} minutes on {html.escape(', '.join(told['devices']))}, torch"
-        f" {told['versions']['torch']}. Data: <a href={told['profile']}/>runs</a>, <a href=claims.csv>claims.csv</a>,"
+        f" {html.escape(str(told['versions']['torch']))}. Data:"
+        f" <a href={told['profile']}/>runs</a>, <a href=claims.csv>claims.csv</a>,"
         " <a href=release.json>release.json</a>.</p><h2>Claims</h2><table><tr><th>claim<th>case<th>verdict<th>effect"
         " [95 % interval]<th>n<th>of</tr>"
     )
@@ -196,12 +241,11 @@ def departures(study: Path, released: Path) -> tuple[pd.DataFrame, int]:
     for name in sorted(set(ours) & set(theirs)):
         tables = []
         for folder in (study, released):
-            records = load_experiment(folder, name, KEYS)
+            records = load_experiment(folder, name)
             if "lr" not in records:
                 break
-            extra = [key for key in KEYS if key != "epochs"]
-            best = best_epochs(records, "val_loss", extra)
-            arms = ["dataset", "space", "optimizer", *extra, "value", "lr"]
+            best = best_epochs(records)
+            arms = [*member_columns(best, without=["seed"]), "configuration"]
             grouped = best.groupby(arms, dropna=False)["val_loss"]
             tables.append(grouped.agg(["median", "min", "max"]))
         if len(tables) < 2:

@@ -43,6 +43,8 @@ WITHOUT_EFFECT = {
     "dataset.download",
 }
 ROUND_OFF = {"device", "threads", "chunk"}
+# Axes of the grid: keys whose values the members of one run differ in -> their columns in the records.
+AXES = {"optimizer.lr": "lr", "seeds": "seed", "space.value": "value"}
 # Read through network.hidden, which is part of the identity.
 READ_ELSEWHERE = {"dataset.hidden"}
 # Hydra's own, and the budget that experiments read theirs from.
@@ -183,6 +185,7 @@ def parse(composed: DictConfig) -> Config:
         **{key: _typed(raw[key], bool, key) for key in ("tf32", "rerun", "progress")},
         **{key: _typed(raw[key], str, key) for key in ("name", "device", "results")},
     }
+    _check_folder_name(checked["name"])
     for key, allowed in (("split", ("test", "holdout")), ("normalise", ("half", "dataset"))):
         _one_of(raw["dataset"], key, allowed, "dataset.")
     resolved = {
@@ -350,6 +353,12 @@ def _number(raw: Mapping[str, Any], key: str, kind: type, least: float) -> Any:
     if not math.isfinite(value) or value < least:
         raise ConfigError(f"{key} must be at least {least}, got {value}", key)
     return value
+
+
+def _check_folder_name(name: str) -> None:
+    """Refuse a name that would lead out of the folder of results; ``a/b`` stays inside."""
+    if "\\" in name or ":" in name or not name.isprintable() or not {"", ".", ".."}.isdisjoint(name.split("/")):
+        raise ConfigError(f"must be the name of a folder inside results, got {name!r}", "name", "write name=runs")
 
 
 def _auto(raw: Mapping[str, Any], key: str) -> int | None:

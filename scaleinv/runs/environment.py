@@ -59,7 +59,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": _versions(),
-        "git": _git(),
+        "git": checkout(),
     }
 
 
@@ -110,7 +110,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _git() -> dict[str, Any] | None:
+def checkout() -> dict[str, Any] | None:
     """Return commit and dirty flag of the checkout that the code runs from, or None outside one."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():

@@ -1,264 +1,59 @@
-"""Records of runs: a folder each, written so that no moment of death loses or doubles a row. Knows no torch.
+"""Read the records of any number of runs into one table, each member once. Knows no torch."""
 
-``results/<name>/<run id>/`` holds ``config.yaml``, ``command.txt``, ``manifest.json``, ``metrics.csv`` (a function
-of the configuration alone), ``timing.csv``, while a run is unfinished ``checkpoint.bin`` and the one before it, and
-after a failure ``error.txt``.
-"""
-
-import csv
 import hashlib
 import io
 import json
-import os
-import platform
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-from omegaconf import OmegaConf
+import yaml  # type: ignore[import-untyped]
 
+from scaleinv.runs.config import AXES, identity, leaves
 from scaleinv.runs.errors import UserError
+from scaleinv.runs.folder import DamagedError, RunFolder, metrics_file
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MANIFEST_VERSION = 1
 # Which runs belong to which experiment of a study.
 INDEX = "index.json"
-
-
-class BusyError(UserError):
-    """Another process is writing the same run."""
+# Losses of one member that was trained twice, on other machines or in other stacks, differ by round-off that grows
+# with the steps; beyond this share of them the two are not the same experiment.
+ROUND_OFF_SHARE = 0.02
 
 
 class MissingError(UserError):
     """Records that are needed have not been made; how to make them is in ``how``."""
 
 
-class DamagedError(UserError):
-    """Records on disk are not what was written."""
+def load_records(*paths: str | Path, keys: Sequence[str] | None = (), only_done: bool = True) -> "pd.DataFrame":
+    """Read the metrics of any number of runs into one table, each member once.
 
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file so that it is at all times either the old one or the new one, also after a power cut."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
-    """Write rows as CSV; floats in the fewest digits that read back the same, None as nothing."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The state of an unfinished run.
-
-    Attributes:
-        payload: opaque; whoever wrote it reads it.
-        csv_bytes: length of the part of ``metrics.csv`` that belongs to it.
-        csv_sha256: checksum of that part, whatever the order of its lines.
-    """
-
-    payload: bytes
-    csv_bytes: int
-    csv_sha256: str
-
-
-class RunFolder:
-    """The records of one run."""
-
-    def __init__(self, path: Path) -> None:
-        """Point at ``path``; nothing is touched."""
-        self.path = path
-        self.metrics = path / "metrics.csv"
-        self.timing = path / "timing.csv"
-        self._checkpoint = path / "checkpoint.bin"
-        self._previous = path / "checkpoint.previous.bin"
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """Return the manifest, or ``{}`` if there is none."""
-        try:
-            return json.loads((self.path / "manifest.json").read_text())
-        except FileNotFoundError:
-            return {}
-        except ValueError as error:
-            raise DamagedError(
-                "the manifest is not JSON", self.path / "manifest.json", "start with rerun=true"
-            ) from error
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the run has finished."""
-        return self.manifest.get("status") == "done"
-
-    def update_manifest(self, **entries: Any) -> None:
-        """Set entries of the manifest."""
-        merged = {"manifest_version": MANIFEST_VERSION, **self.manifest, **entries}
-        write_atomically(self.path / "manifest.json", (json.dumps(merged, indent=2) + "\n").encode())
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for this process; the kernel lets go when the process ends, however it ends.
-
-        Raises:
-            BusyError: another process has it; the message says which.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        owner = self.path / "lock.json"
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            who = json.loads(owner.read_text()) if owner.exists() else {}
-            raise BusyError(
-                f"process {who.get('pid', '?')} on {who.get('host', '?')} is writing this run",
-                self.path,
-                "wait for it, or stop it",
-            ) from error
-        try:
-            owner.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}))
-            yield
-        finally:
-            owner.unlink(missing_ok=True)
-            lock.release()
-
-    def clear(self) -> None:
-        """Remove all records of the run, the lock excepted."""
-        for entry in self.path.iterdir():
-            if entry.name in (".lock", "lock.json"):
-                continue
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
-
-    def write_config(self, resolved: Mapping[str, Any], command: str) -> None:
-        """Write down what is run."""
-        write_atomically(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(resolved))).encode())
-        write_atomically(self.path / "command.txt", (command + "\n").encode())
-
-    def append(self, path: Path, rows: Iterable[Sequence[Any]]) -> None:
-        """Append rows to one of the CSVs and push them to the disk."""
-        with path.open("ab") as file:
-            file.write(csv_lines(rows))
-            file.flush()
-            os.fsync(file.fileno())
-
-    def save_checkpoint(self, payload: bytes) -> None:
-        """Keep ``payload`` as the state that belongs to ``metrics.csv`` as it is now; keep the one before too."""
-        written = self.metrics.read_bytes()
-        head = json.dumps({"csv_bytes": len(written), "csv_sha256": _checksum(written)}).encode()
-        body = head + b"\n" + payload
-        part = self.path / "checkpoint.part"
-        with part.open("wb") as file:
-            file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-            file.flush()
-            os.fsync(file.fileno())
-        if self._checkpoint.exists():
-            self._checkpoint.replace(self._previous)
-        part.replace(self._checkpoint)
-        sync_folder(self.path)
-
-    def load_checkpoint(self) -> Checkpoint | None:
-        """Return the last checkpoint that is intact, after cutting ``metrics.csv`` back to it; None if there is none.
-
-        Raises:
-            DamagedError: the part of ``metrics.csv`` that the checkpoint belongs to was changed.
-        """
-        for path in (self._checkpoint, self._previous):
-            if (found := self._read_checkpoint(path)) is None:
-                continue
-            written = self.metrics.read_bytes() if self.metrics.exists() else b""
-            kept = written[: found.csv_bytes]
-            if _checksum(kept) != found.csv_sha256:
-                raise DamagedError(
-                    f"metrics.csv was changed after its checkpoint: {len(written)} bytes, not {found.csv_bytes}",
-                    self.metrics,
-                    "put it back, or start again with rerun=true",
-                )
-            if len(kept) < len(written):
-                os.truncate(self.metrics, len(kept))
-            return found
-        return None
-
-    def _read_checkpoint(self, path: Path) -> Checkpoint | None:
-        try:
-            checksum, body = path.read_bytes().split(b"\n", 1)
-        except (FileNotFoundError, ValueError):
-            return None
-        if hashlib.sha256(body).hexdigest().encode() != checksum:
-            return None
-        head, payload = body.split(b"\n", 1)
-        return Checkpoint(payload, **json.loads(head))
-
-    def finish(self, key: Sequence[str], **entries: Any) -> int:
-        """Sort ``metrics.csv`` by the columns ``key``, mark the run done, drop its checkpoints; return the rows.
-
-        Sorting makes the file independent of how the members were cut into stacks. It can be repeated: a run that
-        dies in here ends the same way on its next start.
-        """
-        head, *rows = csv.reader(io.StringIO(self.metrics.read_text()))
-        columns = [head.index(name) for name in key]
-        rows.sort(key=lambda row: [_sortable(row[c]) for c in columns])
-        write_atomically(self.metrics, csv_lines([head, *rows]))
-        self.update_manifest(status="done", rows=len(rows), **entries)
-        self._checkpoint.unlink(missing_ok=True)
-        self._previous.unlink(missing_ok=True)
-        (self.path / "error.txt").unlink(missing_ok=True)
-        return len(rows)
-
-
-def _sortable(field: str) -> tuple[float, str]:
-    """Order numbers by size, then texts by letter; nothing comes first."""
-    try:
-        return (float(field or "-inf"), "")
-    except ValueError:
-        return (float("inf"), field)
-
-
-def _checksum(written: bytes) -> str:
-    """Hash the lines in sorted order, so that :meth:`RunFolder.finish` does not change it."""
-    return hashlib.sha256(b"".join(sorted(written.splitlines(keepends=True)))).hexdigest()
-
-
-def load_records(*paths: str | Path, keys: Sequence[str] = (), only_done: bool = True) -> "pd.DataFrame":
-    """Read the metrics of any number of runs into one table.
+    A member that several runs have (``seeds=2``, then ``seeds=3``) is taken from the first of them, by path. It was
+    trained from the same numbers each time, so the copies agree; a warning says where they do not.
 
     Args:
         paths: run folders, or folders above them (``results``, ``results/demo``).
-        keys: dotted configuration keys to add as columns, e.g. ``optimizer.memory``; empty where a run lacks one.
+        keys: dotted configuration keys to add as columns, e.g. ``optimizer.memory``; empty where a run lacks one, lists
+            as JSON. None adds every key that can change a result.
         only_done: leave out runs that have not finished.
 
     Returns:
-        One row per member and epoch, with the columns of ``metrics.csv`` and ``experiment``, ``run`` and ``keys``
-        before them; sorted by path. Empty if there are no records.
+        One row per member and epoch, sorted by path; empty if there are no records. The columns are ``experiment``,
+        ``run``, ``keys``, ``configuration`` (equal for runs that differ in the axes of the grid alone), and those of
+        ``metrics.csv``, of which the ones before ``epoch`` tell members apart.
+
+    Raises:
+        MissingError: a path does not exist.
+        DamagedError: the records of a run are not what it wrote.
     """
-    return _read([folder for folder in find_runs(*paths) if not only_done or RunFolder(folder).is_done], keys)
+    return _read(done_runs(*paths) if only_done else find_runs(*paths), keys)
 
 
-def load_experiment(folder: str | Path, name: str, keys: Sequence[str] = ()) -> "pd.DataFrame":
+def load_experiment(folder: str | Path, name: str, keys: Sequence[str] | None = ()) -> "pd.DataFrame":
     """Read the records of one experiment of a study into one table.
 
     Args:
@@ -285,12 +80,28 @@ def read_index(folder: str | Path) -> dict[str, Any]:
 
     Raises:
         MissingError: the folder has no index.
+        DamagedError: the index is not one, or leads out of its folder.
     """
     path = Path(folder) / INDEX
+    mend = "python -m scaleinv.study --plan"
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise MissingError("there is no index of a study", path, "python -m scaleinv.study --plan") from error
+        index = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingError("there is no index of a study", path, mend) from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedError("the index is not JSON", path, mend) from error
+    try:
+        experiments = index["experiments"].items()
+        listed = [index["profile"], *index["experiments"], *(run for _, entry in experiments for run in entry["runs"])]
+        commands = [entry["command"] for _, entry in experiments]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise DamagedError("this is not the index of a study", path, mend) from error
+    for name in listed:
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+            raise DamagedError(f"{name!r} is not a name; runs of a study lie in its own folder", path, mend)
+    if not all(isinstance(command, str) for command in commands):
+        raise DamagedError("a command in the index is not text", path, mend)
+    return index
 
 
 def experiment_runs(folder: str | Path, name: str) -> list[Path]:
@@ -303,28 +114,154 @@ def experiment_runs(folder: str | Path, name: str) -> list[Path]:
     return [Path(folder) / run for run in listed[name]["runs"]]
 
 
-def _read(folders: Iterable[Path], keys: Sequence[str]) -> "pd.DataFrame":
+def find_runs(*paths: str | Path) -> list[Path]:
+    """List the run folders at and below ``paths``, sorted, each once.
+
+    Raises:
+        MissingError: a path does not exist.
+    """
+    for path in paths:
+        if not Path(path).is_dir():
+            raise MissingError(
+                "there is no such folder of records", path, "scaleinv-run writes results/<name>; see the README"
+            )
+    found = {manifest.parent.resolve() for path in paths for manifest in Path(path).rglob("manifest.json")}
+    # Other programs have manifests too.
+    return sorted(folder for folder in found if (folder / "config.yaml").exists() or metrics_file(folder).exists())
+
+
+def done_runs(*paths: str | Path) -> list[Path]:
+    """List the folders of the finished runs at and below ``paths``; see :func:`find_runs`."""
+    return [folder for folder in find_runs(*paths) if RunFolder(folder).is_done]
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without tags, which could name code, and without aliases, of which a few lines can mean gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse an alias."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias")
+        return super().compose_node(parent, index)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the resolved configuration of a run, read as data: nothing in it is resolved or executed.
+
+    Raises:
+        DamagedError: it is gone, or is not what a run writes down.
+    """
+    path = folder / "config.yaml"
+    mend = "use records that scaleinv-run wrote"
+    try:
+        text = path.read_text()
+        resolved = yaml.load(text, _PlainLoader)
+    except FileNotFoundError as error:
+        raise DamagedError("the run has no configuration", path, mend) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise DamagedError(f"the configuration is not plain YAML: {reason}", path, mend) from error
+    if not isinstance(resolved, dict):
+        raise DamagedError("the configuration is not a mapping", path, mend)
+    if "${" in text:
+        raise DamagedError("the configuration has interpolations; a run writes down values", path, mend)
+    return resolved
+
+
+def _read(folders: Iterable[Path], keys: Sequence[str] | None) -> "pd.DataFrame":
     import pandas as pd  # takes a second to import, which a run need not spend
 
-    frames = []
+    frames: list[pd.DataFrame] = []
+    by_configuration: dict[str, pd.DataFrame] = {}
+    added, members, measured = dict.fromkeys(keys or ()), dict[str, None](), dict[str, None]()
     for folder in folders:
-        frame = pd.read_csv(metrics_file(folder))
-        resolved = OmegaConf.load(folder / "config.yaml") if keys else OmegaConf.create()
-        added = {key: OmegaConf.select(resolved, key) for key in keys}
-        labels = {"experiment": folder.parent.name, "run": folder.name, **added}
-        for position, (name, value) in enumerate(labels.items()):
-            frame.insert(position, name, [value] * len(frame))
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        run = RunFolder(folder)
+        content = run.read_metrics() if run.is_done else _whole_lines(run.metrics)
+        if not content:
+            continue
+        resolved, frame = read_config(folder), _parse(content, run.metrics)
+        head = [str(name) for name in frame]
+        members |= dict.fromkeys(head[: head.index("epoch") + 1 if "epoch" in head else 0])
+        measured |= dict.fromkeys(head)
+        # Axes are the keys of AXES, and every key that has a column of its own.
+        decisive = {key: value for key, value in identity(resolved).items() if key not in head}
+        configuration = _digest({key: value for key, value in decisive.items() if key not in AXES})
+        frame = frame.assign(experiment=folder.parent.name, run=folder.name, configuration=configuration)
+        if (earlier := by_configuration.get(configuration)) is not None:
+            frame = _without_copies(frame, earlier, head)
+            by_configuration[configuration] = pd.concat([earlier, frame], ignore_index=True)
+        else:
+            by_configuration[configuration] = frame
+        shown = decisive if keys is None else {key: value for key, value in leaves(resolved) if key in keys}
+        added |= dict.fromkeys(shown)
+        frames.append(frame.assign(**{key: [_cell(value)] * len(frame) for key, value in shown.items()}))
+    filled = [frame for frame in frames if len(frame)]
+    if not filled:
+        return pd.DataFrame()
+    columns = dict.fromkeys(["experiment", "run", *added, "configuration", *members, *measured])
+    return pd.concat(filled, ignore_index=True).reindex(columns=list(columns))
 
 
-def metrics_file(folder: Path) -> Path:
-    """Return the metrics of a run, which a release keeps compressed."""
-    plain = RunFolder(folder).metrics
-    return plain if plain.exists() else plain.with_name(plain.name + ".gz")
+def _cell(value: Any) -> Any:
+    """Return a value of a configuration as one field of a table: numbers and texts as they are, the rest as JSON."""
+    return value if isinstance(value, int | float | str) else json.dumps(value, default=str)
 
 
-def find_runs(*paths: str | Path) -> list[Path]:
-    """List the run folders at and below ``paths``, sorted, each once."""
-    found = {manifest.parent.resolve() for path in paths for manifest in Path(path).rglob("manifest.json")}
-    return sorted(found)
+def _digest(settings: Mapping[str, Any]) -> str:
+    """Hash keys and values; 1 and 1.0 are the same number."""
+    return hashlib.sha256(json.dumps(_as_float(settings), sort_keys=True, default=str).encode()).hexdigest()[:10]
+
+
+def _as_float(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _as_float(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_as_float(one) for one in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _whole_lines(path: Path) -> bytes:
+    """Return what an unfinished run has written so far, up to its last whole line."""
+    content = path.read_bytes() if path.exists() else b""
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _parse(content: bytes, path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        return pd.read_csv(io.BytesIO(content))
+    except (ValueError, pd.errors.ParserError) as error:
+        raise DamagedError(f"the metrics are not a table: {error}", path, "put it back") from error
+
+
+def _without_copies(frame: "pd.DataFrame", earlier: "pd.DataFrame", head: Sequence[str]) -> "pd.DataFrame":
+    """Leave out the rows that an earlier run of the same configuration has; warn if the two disagree.
+
+    Args:
+        frame: of a run.
+        earlier: of the runs before it.
+        head: columns of ``metrics.csv``. Those up to ``epoch`` say which row it is; all of them, if there is none.
+    """
+    import pandas as pd
+
+    end = head.index("epoch") + 1 if "epoch" in head else len(head)
+    names = list(head[:end])
+    again = pd.MultiIndex.from_frame(frame[names]).isin(pd.MultiIndex.from_frame(earlier[names]))
+    if again.any() and "epoch" in head:
+        both = frame[again].merge(earlier, on=names, suffixes=("", " before"))
+        _warn_of_disagreement(both, [name for name in head[end:] if name.endswith("_loss")])
+    return frame[~again].reset_index(drop=True)
+
+
+def _warn_of_disagreement(both: "pd.DataFrame", losses: Sequence[str]) -> None:
+    share = 0.0
+    for name in losses:
+        one, other = both[name], both[f"{name} before"]
+        share = max(share, float(((one - other).abs() / other.abs()).replace(float("inf"), 1.0).max(skipna=True) or 0))
+    is_other = bool((both["status"] != both["status before"]).any())
+    if is_other or share > ROUND_OFF_SHARE:
+        first = both.iloc[0]
+        where = f"{first['experiment before']}/{first['run before']} and {first['experiment']}/{first['run']}"
+        how = "one diverged, the other did not" if is_other else f"their losses differ by up to {share:.0%}"
+        warnings.warn(f"{where} trained the same members, but {how}; the first is taken", stacklevel=2)

@@ -5,9 +5,10 @@ import sys
 import traceback
 
 from scaleinv.runs.config import Config
-from scaleinv.runs.environment import pick_device, set_up
+from scaleinv.runs.environment import checkout, pick_device, set_up
 from scaleinv.runs.errors import RunFailedError, UserError
-from scaleinv.runs.records import RunFolder
+from scaleinv.runs.folder import RunFolder
+from scaleinv.runs.provenance import changes, sources
 
 
 def run(config: Config, command: str | None = None) -> str:
@@ -26,15 +27,21 @@ def run(config: Config, command: str | None = None) -> str:
     """
     folder = RunFolder(config.folder)
     set_up(pick_device(config.device), config.threads, config.tf32)
-    if folder.is_done and not config.rerun:
+    if not config.rerun and folder.is_done:
+        folder.read_metrics()  # refuses them if they are not what the run wrote
         config.task.require_kept(config, folder)
-        return f"done before, {folder.manifest['rows']} rows (rerun=true trains again)"
+        return "\n  ".join([f"done before, {folder.manifest['rows']} rows (rerun=true trains again)", *_notes(config)])
     config.task.prepare(config)
     with folder.locked():
         if config.rerun:
             folder.clear()
         folder.write_config(config.resolved, command or shlex.join(["scaleinv-run", *sys.argv[1:]]))
-        folder.update_manifest(status="running")
+        if folder.is_begun:  # and goes on; the code that began it stays in its manifest
+            for note in _notes(config):
+                print(f"  {note}", file=sys.stderr)
+            folder.update_manifest(status="running")
+        else:
+            folder.update_manifest(status="running", sources=sources(config))
         try:
             return config.task.run(config, folder)
         except UserError:
@@ -49,3 +56,10 @@ def run(config: Config, command: str | None = None) -> str:
         except BaseException:  # Ctrl-C or SIGTERM; the last checkpoint stands
             folder.update_manifest(status="interrupted")
             raise
+
+
+def _notes(config: Config) -> list[str]:
+    """Say that other code made a run's records, if it did."""
+    manifest = RunFolder(config.folder).manifest
+    found = changes(manifest, sources(config), checkout())
+    return [f"note: made by other code: {'; '.join(found)}; rerun=true trains again with this one"] if found else []

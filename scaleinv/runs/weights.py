@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from scaleinv.runs.config import Config, parse
 from scaleinv.runs.errors import ConfigError, UserError
-from scaleinv.runs.records import MissingError, RunFolder, write_atomically
+from scaleinv.runs.folder import RunFolder, write_atomically
+from scaleinv.runs.records import MissingError, read_config
 
 LAST, BEST = "last", "best"
 _FILE, _PARTS, _EPOCH = "weights.safetensors", "weights", "epoch"
@@ -115,7 +116,7 @@ def load_model(run: str | Path, member: int | Mapping[str, Any] = 0, kept: str |
         raise MissingError("there is no finished run", folder.path, "run it first; its folder is printed at the end")
     if not has_weights(folder):
         raise MissingError("the run kept no weights", folder.path, "run it again with keep=last (or best) rerun=true")
-    config = parse(OmegaConf.load(folder.path / "config.yaml"))  # type: ignore[arg-type]
+    config = parse(OmegaConf.create(read_config(folder.path)))
     index = _index(config, member)
     with safe_open(folder.path / _FILE, "pt") as file:
         names = {name.split("/", 1)[0] for name in file.keys()}  # noqa: SIM118 (it is no mapping)

@@ -14,16 +14,16 @@ from pathlib import Path
 from types import ModuleType
 
 from scaleinv.report.figures.style import save
-from scaleinv.report.methods import KEYS
 from scaleinv.runs.errors import UserError
+from scaleinv.runs.folder import metrics_file
 from scaleinv.runs.records import (
     INDEX,
     MissingError,
+    done_runs,
     experiment_runs,
-    find_runs,
     load_experiment,
     load_records,
-    metrics_file,
+    read_index,
 )
 from scaleinv.runs.registry import names
 from scaleinv.runs.suggestions import did_you_mean
@@ -49,10 +49,10 @@ def draw_one(name: str, folders: list[Path], stem: Path, command: str) -> list[P
     """
     module = known_figures()[name]
     if module.EXPERIMENT is not None and (folders[0] / INDEX).exists():
-        records = load_experiment(folders[0], module.EXPERIMENT, KEYS)
+        records = load_experiment(folders[0], module.EXPERIMENT, None)
         runs = experiment_runs(folders[0], module.EXPERIMENT)
     else:
-        records, runs = load_records(*folders, keys=KEYS), find_runs(*folders)
+        records, runs = load_records(*folders, keys=None), done_runs(*folders)
     if records.empty:
         raise MissingError(
             "there are no finished runs", " ".join(map(str, folders)), "run scaleinv-run first; see the README"
@@ -65,7 +65,11 @@ def draw_all(folder: Path, out: Path, command: str) -> list[str]:
 
     Returns:
         One text for every figure that could not be drawn.
+
+    Raises:
+        MissingError: the folder holds no study.
     """
+    read_index(folder)
     problems = []
     for name, module in known_figures().items():
         if module.EXPERIMENT is None:
@@ -73,7 +77,7 @@ def draw_all(folder: Path, out: Path, command: str) -> list[str]:
         try:
             draw_one(name, [folder], out / name, command)
             print(out / f"{name}.png", flush=True)
-        except MissingError as error:
+        except UserError as error:
             problems.append(str(error))
             print(f"not drawn: {name}\n{error}", file=sys.stderr, flush=True)
     return problems

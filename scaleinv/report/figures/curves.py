@@ -1,6 +1,6 @@
 """Loss against learning rate and loss against epoch, for any set of methods. Helpers of several figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,9 +8,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scaleinv.report.figures.methods import in_order, method_series
-from scaleinv.report.figures.style import PAGE, Drawing, log_lr_axis, loss_axis, panels, plot_seeds
-from scaleinv.report.members import best_epochs, best_lr
+from scaleinv.report.figures.methods import method_styles
+from scaleinv.report.figures.style import PAGE, Drawing, Series, log_lr_axis, loss_axis, panels, plot_seeds
+from scaleinv.report.members import best_epochs, best_lr, member_columns
 from scaleinv.report.methods import with_methods
 
 DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
@@ -28,27 +28,43 @@ def datasets_of(records: pd.DataFrame) -> list[str]:
 
 def describe_n(records: pd.DataFrame) -> str:
     """Say how many seeds and epochs the records have."""
-    epochs = records.groupby("dataset")["epoch"].max()
-    told = ", ".join(f"{count} on {DATASETS.get(str(name), name)}" for name, count in epochs.items())
-    return f"n = {records['seed'].nunique()} seeds; epochs: {told}"
+    epochs = records.groupby(["dataset", "configuration"])["epoch"].max().groupby("dataset")
+    told = ", ".join(f"{_range(counts)} on {DATASETS.get(str(name), name)}" for name, counts in epochs)
+    return f"n = {describe_seeds(records)}; epochs: {told}"
 
 
-def lr_curves(ax: Axes, records: pd.DataFrame, measure: str = "val_loss") -> pd.DataFrame:
+def describe_seeds(members: pd.DataFrame) -> str:
+    """Say how many seeds every point has, or between how many and how many."""
+    counts = members.groupby([*member_columns(members, without=["seed"]), "configuration"], dropna=False)["seed"]
+    text = _range(counts.nunique())
+    return f"{text} seed" if text == "1" else f"{text} seeds"
+
+
+def _range(counts: pd.Series) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return str(high) if low == high else f"{low} to {high}"
+
+
+def lr_curves(
+    ax: Axes, records: pd.DataFrame, measure: str = "val_loss", styles: Mapping[str, Series] | None = None
+) -> pd.DataFrame:
     """Draw the best validation loss against the learning rate, one line a method; mark each method's best.
 
     Args:
         ax: where.
         records: of one data set, with methods.
         measure: the column to minimise.
+        styles: of the figure's methods, from :func:`method_styles`; None takes those of the records.
 
     Returns:
         The plotted numbers.
     """
     best = best_epochs(records, measure, ["method"])
     tables = []
-    for method in in_order(list(best["method"])):
+    for method, how in (styles or method_styles(best["method"])).items():
         members = best[best["method"] == method]
-        how = method_series(method)
+        if members.empty:
+            continue
         table = plot_seeds(ax, members, how, "lr", measure)
         low = best_lr(members, ["method"], measure).iloc[0]
         if np.isfinite(low[measure]):
@@ -71,7 +87,13 @@ def worst_shown(records: pd.DataFrame) -> float:
 STAR = "star: a method's best learning rate, hollow if it lies at the grid's edge"
 
 
-def epoch_curves(ax: Axes, records: pd.DataFrame, measure: str = "val_loss", lr: float | None = None) -> pd.DataFrame:
+def epoch_curves(
+    ax: Axes,
+    records: pd.DataFrame,
+    measure: str = "val_loss",
+    lr: float | None = None,
+    styles: Mapping[str, Series] | None = None,
+) -> pd.DataFrame:
     """Draw a loss against the epoch, one line a method, at a learning rate or at each method's best.
 
     Args:
@@ -79,20 +101,22 @@ def epoch_curves(ax: Axes, records: pd.DataFrame, measure: str = "val_loss", lr:
         records: of one data set, with methods.
         measure: the column to draw.
         lr: the learning rate; None takes each method's best.
+        styles: as in :func:`lr_curves`.
 
     Returns:
         The plotted numbers.
     """
     lows = best_lr(best_epochs(records, "val_loss", ["method"]), ["method"]).set_index("method")
     tables = []
-    for method in in_order(list(records["method"])):
+    for method, how in (styles or method_styles(records["method"])).items():
+        if method not in lows.index:
+            continue
         chosen = float(lows["lr"].to_dict()[method]) if lr is None else lr
         part = records[(records["method"] == method) & (records["lr"] == chosen)].copy()
         part.loc[part["status"] == "diverged", measure] = np.inf
-        how = method_series(method)
         style = {**how.style, "marker": ""}
         label = f"{method}, lr {chosen:g}" if lr is None else method
-        table = plot_seeds(ax, part, type(how)(label, style), "epoch", measure)
+        table = plot_seeds(ax, part, Series(label, style), "epoch", measure)
         tables.append(table.assign(dataset=records["dataset"].iloc[0], method=method, lr=chosen))
     table = pd.concat(tables, ignore_index=True)
     loss_axis(ax, table[["low", "high"]].melt()["value"], worst_shown(records))
@@ -101,14 +125,15 @@ def epoch_curves(ax: Axes, records: pd.DataFrame, measure: str = "val_loss", lr:
     return table
 
 
-def lr_figure(records: pd.DataFrame, what: str) -> Drawing:
-    """Draw :func:`lr_curves`, one panel a data set; ``what`` begins the caption."""
-    named = with_methods(records)
+def lr_figure(records: pd.DataFrame, what: str, shown: Sequence[str] = ()) -> Drawing:
+    """Draw :func:`lr_curves`, one panel a data set; ``what`` begins the caption, ``shown`` as in `with_methods`."""
+    named = with_methods(records, shown)
     names = datasets_of(named)
     figure, axes = panels(len(names), width=PAGE + 1 if len(names) > 1 else 4.6, height=3.4)
     tables = []
+    styles = method_styles(named["method"])
     for ax, name in zip(axes, names, strict=True):
-        tables.append(lr_curves(ax, named[named["dataset"] == name]))
+        tables.append(lr_curves(ax, named[named["dataset"] == name], styles=styles))
         ax.set_title(DATASETS.get(name, name))
     legend_below(figure, axes)
     return Drawing(figure, pd.concat(tables, ignore_index=True), f"{what} {describe_n(named)}. {BAND}; {STAR}.")
@@ -121,8 +146,9 @@ def epoch_figure(records: pd.DataFrame, what: str, lrs: Sequence[float] | None =
     shown = [(name, None) for name in names] if lrs is None else [(names[0], lr) for lr in lrs]
     figure, axes = panels(len(shown), width=PAGE + 1 if len(shown) > 1 else 4.6, height=3.6)
     tables = []
+    styles = method_styles(named["method"])
     for ax, (name, lr) in zip(axes, shown, strict=True):
-        tables.append(epoch_curves(ax, named[named["dataset"] == name], lr=lr))
+        tables.append(epoch_curves(ax, named[named["dataset"] == name], lr=lr, styles=styles))
         ax.set_title(DATASETS.get(name, name) + ("" if lr is None else f", learning rate {lr:g}"))
         if lr is None:
             ax.legend(fontsize=5.5)

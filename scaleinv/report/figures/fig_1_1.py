@@ -3,6 +3,7 @@
 import pandas as pd
 
 from scaleinv.report.figures.style import BLUE, PAGE, Drawing, panels, styled
+from scaleinv.report.methods import refuse_differences
 
 EXPERIMENT = "fig_1_1"
 
@@ -10,6 +11,7 @@ EXPERIMENT = "fig_1_1"
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
     """Draw the output of ``y = relu(w_1)``, one panel a slope."""
+    refuse_differences(records, ["network.negative_slope"])
     slopes = sorted(set(records["slope"]))
     figure, axes = panels(len(slopes), width=PAGE, height=2.2)
     for ax, slope in zip(axes, slopes, strict=True):

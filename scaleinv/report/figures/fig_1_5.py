@@ -5,6 +5,7 @@ import pandas as pd
 
 from scaleinv.report.figures.style import BLUE, PAGE, Drawing, panels, styled
 from scaleinv.report.figures.surfaces import surface
+from scaleinv.report.methods import refuse_several
 
 EXPERIMENT = "fig_1_5"
 
@@ -12,6 +13,7 @@ EXPERIMENT = "fig_1_5"
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
     """Draw ``sin(relu(w_1))`` as a line and ``sin(w_2 relu(w_1))`` as a surface."""
+    refuse_several(records, "run")
     figure, (left, right) = panels(2, width=PAGE + 0.5, height=2.5)
     one = records[records["panel"] == "one parameter"].sort_values("w1")
     left.plot(one["w1"], one["loss"], color=BLUE)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from scaleinv.report.figures.style import BLUE, ORANGE, Drawing, panels, styled
+from scaleinv.report.methods import refuse_several
 
 EXPERIMENT = "fig_1_6"
 
@@ -11,6 +12,7 @@ EXPERIMENT = "fig_1_6"
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
     """Draw lines ``w_1 w_2 = const`` with the negative gradients of ``sin(w_2 relu(w_1))``, to one scale."""
+    refuse_several(records, "run")
     figure, (ax,) = panels(1, width=3.6, height=3.5)
     w1 = np.linspace(records["w1"].min(), records["w1"].max(), 400)
     for product in (0.5, 1.0, 2.0, 3.0, 4.5, 6.5, 9.0):

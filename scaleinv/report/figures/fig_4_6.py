@@ -4,7 +4,7 @@ import pandas as pd
 
 from scaleinv.report.figures.curves import BAND, STAR, describe_n, epoch_curves, legend_below, lr_curves
 from scaleinv.report.figures.style import PAGE, Drawing, panels, styled
-from scaleinv.report.methods import with_methods
+from scaleinv.report.methods import refuse_several, with_methods
 
 EXPERIMENT = "fig_4_6"
 
@@ -12,6 +12,7 @@ EXPERIMENT = "fig_4_6"
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
     """Draw the loss against the learning rate, and epoch by epoch at the best one."""
+    refuse_several(records, "dataset")
     named = with_methods(records)
     figure, axes = panels(2, width=PAGE + 1, height=3.4)
     tables = [

@@ -4,6 +4,7 @@ import pandas as pd
 
 from scaleinv.report.figures.style import PAGE, Drawing, panels, styled
 from scaleinv.report.figures.surfaces import surface
+from scaleinv.report.methods import refuse_several
 
 EXPERIMENT = "fig_4_9"
 
@@ -11,6 +12,7 @@ EXPERIMENT = "fig_4_9"
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
     """Draw ``sin(relu(w_1 + w_2))``, and ``sin(w_3 relu(w_1 + w_2))`` over w_2 and w_3 for every fixed w_1."""
+    refuse_several(records, "run")
     labels = list(dict.fromkeys(records["panel"]))
     figure, axes = panels(3, -(-len(labels) // 3), PAGE + 1, 4.2)
     for ax, label in zip(axes, labels, strict=False):

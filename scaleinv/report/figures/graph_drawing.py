@@ -7,6 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from scaleinv.report.figures.style import PAGE, Drawing, panels
+from scaleinv.report.methods import refuse_several
+
+# What stands beside the weights in the table of such a figure.
+SETTINGS = (
+    *("experiment", "run", "space.fix", "space.skeleton", "space.normalise", "optimizer.memory"),
+    *("optimizer.momentum", "start.name", "start.sigma", "dataset.split", "epochs"),
+)
 
 
 def network_figure(
@@ -20,6 +27,7 @@ def network_figure(
         quiet: kinds that are drawn thin and behind the others.
         caption: of the figure.
     """
+    refuse_several(records, "run")
     names = list(dict.fromkeys(records["network"]))
     figure, axes = panels(len(names), width=PAGE + 0.5, height=2.6)
     colors = {kind: color for kind, (color, _) in kinds.items()}
@@ -29,7 +37,8 @@ def network_figure(
     told = dict(kinds.values())
     handles = [Line2D([], [], color=color, linewidth=1.6, label=label) for color, label in told.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    return Drawing(figure, records, caption)
+    columns = [*SETTINGS, *list(records)[list(records).index("configuration") + 1 :]]
+    return Drawing(figure, records.reindex(columns=columns), caption)
 
 
 def draw_network(ax: Axes, weights: pd.DataFrame, colors: Mapping[str, str], quiet: Collection[str]) -> None:

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from scaleinv.report.figures.curves import DATASETS, describe_n
-from scaleinv.report.figures.methods import in_order, method_series
+from scaleinv.report.figures.methods import method_styles
 from scaleinv.report.figures.style import PAGE, Drawing, panels, styled
 from scaleinv.report.members import best_epochs, best_lr
-from scaleinv.report.methods import with_methods
+from scaleinv.report.methods import refuse_several, with_methods
 
 EXPERIMENT = "heldout"
 
@@ -18,6 +18,7 @@ def chosen(records: pd.DataFrame) -> pd.DataFrame:
     ``held out``: both chosen on the held-out images (the rate by the median over seeds, the epoch by each member's
     best). ``test``: both chosen on the test images themselves, as in the study.
     """
+    refuse_several(records, "dataset")
     named = with_methods(records)
     rows = []
     for way, measure in (("held out", "val_loss"), ("test", "test_loss")):
@@ -35,9 +36,8 @@ def draw(records: pd.DataFrame) -> Drawing:
     """Draw the test loss of each method, chosen in both ways; a line joins the two of a seed."""
     table = chosen(records)
     figure, (ax,) = panels(1, width=PAGE, height=3.0)
-    methods = in_order(list(table["method"]))
-    for i, method in enumerate(methods):
-        how = method_series(method)
+    styles = method_styles(table["method"])
+    for i, (method, how) in enumerate(styles.items()):
         part = table[table["method"] == method].pivot(index="seed", columns="chosen_on", values="test_loss")
         for _, seed in part.iterrows():
             ends = (i - 0.15, i + 0.15)
@@ -47,7 +47,7 @@ def draw(records: pd.DataFrame) -> Drawing:
             face = how.style["color"] if way == "held out" else "white"
             style = {"color": how.style["color"], "marker": how.style["marker"], "markerfacecolor": face}
             ax.plot(np.full(len(values), position), values, linestyle="", **style)
-    ax.set_xticks(range(len(methods)), methods, rotation=20, ha="right")
+    ax.set_xticks(range(len(styles)), list(styles), rotation=20, ha="right")
     ax.set_ylabel("test loss")
     name = records["dataset"].iloc[0]
     ax.set_title(f"{DATASETS.get(name, name)}: chosen on held-out training images (filled), on the test set (hollow)")

@@ -4,12 +4,14 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from scaleinv.report.figures.style import BLUE, ORANGE, Drawing, panels, styled
+from scaleinv.report.methods import refuse_differences
 
 EXPERIMENT = "invariances"
 
 
 def counts(records: pd.DataFrame) -> pd.DataFrame:
     """Return each network's hidden nodes, ``m - rank`` of its paths, and the least ``m - rank`` of its Jacobians."""
+    refuse_differences(records)
     grouped = records.groupby(["network", "bias"], sort=False)
     table = grouped.agg(
         parameters=("parameters", "first"), hidden=("hidden", "first"), path_rank=("path_rank", "first"),

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from scaleinv.report.figures.curves import BAND, DATASETS, STAR, datasets_of, describe_n, legend_below, lr_curves
+from scaleinv.report.figures.methods import method_styles
 from scaleinv.report.figures.style import PAGE, Drawing, panels, styled
 from scaleinv.report.methods import with_methods
 
@@ -15,11 +16,11 @@ def draw(records: pd.DataFrame) -> Drawing:
     named = with_methods(records)
     names, spaces = datasets_of(named), ["weight", "gspace"]
     figure, axes = panels(len(names), 2, PAGE + 1 if len(names) > 1 else 4.6, 5.2)
-    tables = []
+    styles, tables = method_styles(named["method"]), []
     for i, space in enumerate(spaces):
         for j, name in enumerate(names):
             ax = axes[i * len(names) + j]
-            tables.append(lr_curves(ax, named[(named["dataset"] == name) & (named["space"] == space)]))
+            tables.append(lr_curves(ax, named[(named["dataset"] == name) & (named["space"] == space)], styles=styles))
             ax.set_title(f"{DATASETS.get(name, name)}, {'weight space' if space == 'weight' else 'G-space'}")
     legend_below(figure, axes, 2)
     caption = (

@@ -1,8 +1,8 @@
 """How the methods of a study are drawn, the same way in every figure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from scaleinv.report.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, Series
+from scaleinv.report.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, YELLOW, Series
 
 # Short name of a space with its options -> colour and marker.
 SPACES = {
@@ -16,26 +16,57 @@ SPACES = {
     "cycle": (PURPLE, "D"),
 }
 LINES = {"SGD": "-", "momentum": "-.", "Adam": "--", "Adam, no memory": ":", "momentum, no memory": ":"}
+# For methods that would look like another one: their settings differ, or their optimizer has no line.
+SPARE_COLORS = (RED, BLUE, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
+SPARE_MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "*")
 
 
 def method_series(method: str) -> Series:
-    """Return label, colour, marker and line of ``optimizer / space``."""
-    optimizer, space = method.split(" / ")
-    color, marker = SPACES.get(space, (BLACK, "."))
+    """Return label, colour, marker and line of ``optimizer / space``, whatever settings are named after it."""
+    optimizer, _ = method.split(" / ")
+    color, marker = SPACES.get(_space(method), (BLACK, "."))
     style = {"color": color, "marker": marker, "linestyle": LINES.get(optimizer, "-")}
     if optimizer.endswith("no memory"):
         style["markerfacecolor"] = "white"
     return Series(method, style)
 
 
-def in_order(methods: Sequence[str]) -> list[str]:
+def method_styles(methods: Iterable[str]) -> dict[str, Series]:
+    """Return :func:`method_series` of every method of a figure; those that would look alike get colours of their own.
+
+    Args:
+        methods: all that the figure shows, in any order, with repeats.
+    """
+    found: dict[str, Series] = {}
+    taken: set[tuple[str, ...]] = set()
+    spare = [(color, marker) for marker in SPARE_MARKERS for color in SPARE_COLORS]
+    for method in in_order(methods):
+        how = method_series(method)
+        looks = [how.style, *(how.style | {"color": color, "marker": marker} for color, marker in spare)]
+        style = next((look for look in looks if _key(look) not in taken), how.style)
+        taken.add(_key(style))
+        found[method] = Series(method, style)
+    return found
+
+
+def in_order(methods: Iterable[str]) -> list[str]:
     """Sort methods by space, then by optimizer, the same way in every figure; those without a style come last."""
     spaces, optimizers = list(SPACES), list(LINES)
 
     def rank(method: str) -> tuple[int, int, str]:
-        optimizer, space = method.split(" / ")
+        optimizer, space = method.split(" / ")[0], _space(method)
         by_space = spaces.index(space) if space in spaces else len(spaces)
         by_optimizer = optimizers.index(optimizer) if optimizer in optimizers else len(optimizers)
         return by_space, by_optimizer, method
 
     return sorted(set(methods), key=rank)
+
+
+def _space(method: str) -> str:
+    """Return the part of a method's name that is a space with a style, or all after the optimizer."""
+    named = method.split(" / ")[1]
+    return max((space for space in SPACES if f"{named}, ".startswith(f"{space}, ")), key=len, default=named)
+
+
+def _key(style: dict[str, str]) -> tuple[str, ...]:
+    return tuple(style.get(name, "") for name in ("color", "marker", "linestyle", "markerfacecolor"))

@@ -18,6 +18,7 @@ from scaleinv.report.figures.style import (
     styled,
 )
 from scaleinv.report.members import best_epochs
+from scaleinv.report.methods import refuse_several, refuse_to_pool, with_methods
 
 EXPERIMENT = "path_factor"
 COLORS = {"keep": BLUE, "rescale": GREEN, "overwrite": ORANGE}
@@ -28,6 +29,8 @@ LINES = {"default": ("-", "o"), "maxprod": ("--", "s")}
 def draw(records: pd.DataFrame) -> Drawing:
     """Draw loss and root flips against the learning rate, a column an optimizer."""
     arms = ["space.fix", "space.skeleton"]
+    refuse_several(records, "dataset")
+    refuse_to_pool(with_methods(records, arms), [*arms, "optimizer"])
     best = best_epochs(records, "val_loss", arms)
     trained = records[records["epoch"] > 0]
     flips = trained.groupby([*arms, "optimizer", "lr", "seed"])["root_flips"].sum().reset_index()

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from scaleinv.report.figures.style import BLACK, ORANGE, PAGE, Drawing, panels, styled
+from scaleinv.report.methods import refuse_several
 
 # Draws whatever runs it is given.
 EXPERIMENT = None
@@ -11,6 +12,7 @@ EXPERIMENT = None
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
     """Draw the loss from W and from a rescaled W: a column per space, a row per optimizer and mode."""
+    refuse_several(records, "run")
     spaces = list(dict.fromkeys(records["space"]))
     rows = list(dict.fromkeys(zip(records["optimizer"], records["mode"], strict=True)))
     figure, axes = panels(len(spaces), len(rows), PAGE + 1.5, 1.25 * len(rows) + 0.4)

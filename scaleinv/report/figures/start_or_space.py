@@ -9,7 +9,7 @@ from scaleinv.report.figures.curves import DATASETS, describe_n
 from scaleinv.report.figures.methods import SPACES
 from scaleinv.report.figures.style import PAGE, Drawing, loss_axis, panels, styled
 from scaleinv.report.members import best_epochs, best_lr
-from scaleinv.report.methods import with_methods
+from scaleinv.report.methods import refuse_several, refuse_to_pool, with_methods
 
 EXPERIMENT = "start_or_space"
 STARTS = {"default": "default initialisation", "overwritten": "skeleton overwritten with 1"}
@@ -17,8 +17,10 @@ STARTS = {"default": "default initialisation", "overwritten": "skeleton overwrit
 
 def best_per_seed(records: pd.DataFrame) -> pd.DataFrame:
     """Return the best validation loss of every start, space, optimizer and seed, at the arm's best learning rate."""
-    named = with_methods(records)
+    refuse_several(records, "dataset")
+    named = with_methods(records, ["start.name"])
     by = ["start.name", "space_name", "optimizer_name"]
+    refuse_to_pool(named, by)
     best = best_epochs(named, "val_loss", by)
     lows = best_lr(best, by)
     return best.merge(lows[[*by, "lr", "at_edge"]], on=[*by, "lr"])

@@ -3,17 +3,18 @@
 import pandas as pd
 
 from scaleinv.report.figures.curves import DATASETS, describe_n, legend_below, worst_shown
-from scaleinv.report.figures.methods import in_order, method_series
+from scaleinv.report.figures.methods import method_styles
 from scaleinv.report.figures.style import PAGE, Drawing, loss_axis, panels, styled
 from scaleinv.report.members import best_epochs, best_lr, good_range
-from scaleinv.report.methods import with_methods
+from scaleinv.report.methods import refuse_several, with_methods
 
 EXPERIMENT = "stress"
 
 
 def by_sigma(records: pd.DataFrame) -> pd.DataFrame:
     """Return, for every method and sigma, the best median loss, its range over seeds, and the good range in decades."""
-    named = with_methods(records)
+    refuse_several(records, "dataset")
+    named = with_methods(records, ["start.sigma"])
     by = ["method", "start.sigma"]
     best = best_epochs(named, "val_loss", by)
     lows = best_lr(best, by)
@@ -28,9 +29,8 @@ def draw(records: pd.DataFrame) -> Drawing:
     """Draw best loss and good range against sigma, one line a method."""
     table = by_sigma(records)
     figure, (left, right) = panels(2, width=PAGE + 1, height=3.4)
-    for method in in_order(list(table["method"])):
+    for method, how in method_styles(table["method"]).items():
         own = table[table["method"] == method].sort_values("start.sigma")
-        how = method_series(method)
         left.plot(own["start.sigma"], own["val_loss"], label=how.label, **how.style)
         left.fill_between(own["start.sigma"], own["low"], own["high"], color=how.style["color"], alpha=0.1, linewidth=0)
         right.plot(own["start.sigma"], own["decades"], label=how.label, **how.style)

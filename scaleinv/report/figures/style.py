@@ -1,6 +1,7 @@
 """How every figure looks, and how it is saved: bit-identical from run to run, with its numbers beside it."""
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from scaleinv.report.output import refuse_foreign
+from scaleinv.runs.folder import write_atomically
 
 COLUMN, PAGE = 3.25, 5.5  # widths in inches
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
@@ -162,16 +166,34 @@ def save(drawing: Drawing, stem: Path, inputs: Sequence[Path] = (), command: str
 
     Returns:
         The files.
+
+    Raises:
+        ForeignError: a file of that name is there that is no drawing.
     """
-    stem.parent.mkdir(parents=True, exist_ok=True)
     files = [stem.with_name(stem.name + ending) for ending in (".pdf", ".png", ".csv", ".json")]
+    for path in files:
+        refuse_foreign(path, is_ours=lambda _: _is_drawn(files[3]))
+    checksums = {f"{p.parent.name}/{p.name}": hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(inputs)}
+    told = {"caption": drawing.caption, "command": command, "inputs": checksums}
+    pdf, png = io.BytesIO(), io.BytesIO()
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
-        drawing.figure.savefig(files[0], metadata={"CreationDate": None, "Producer": None, "Creator": None})
-        drawing.figure.savefig(files[1], metadata={"Software": None})
-    drawing.table.to_csv(files[2], index=False, float_format="%.9g", lineterminator="\n")
-    checksums = {f"{p.parent.name}/{p.name}": hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(inputs)}
-    told = {"caption": drawing.caption, "command": command, "inputs": checksums}
-    files[3].write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        drawing.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+        drawing.figure.savefig(png, format="png", metadata={"Software": None})
+    table = drawing.table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    account = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    contents = (pdf.getvalue(), png.getvalue(), table.encode(), account.encode())
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    # The account goes first: it says that the others are drawings, should the power fail between two files.
+    for path, content in list(zip(files, contents, strict=True))[::-1]:
+        write_atomically(path, content)
     return files
+
+
+def _is_drawn(account: Path) -> bool:
+    """Whether a file is the account beside a drawing."""
+    try:
+        return set(json.loads(account.read_text())) == {"caption", "command", "inputs"}
+    except (OSError, ValueError, TypeError):
+        return False

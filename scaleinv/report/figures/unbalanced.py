@@ -17,4 +17,5 @@ def draw(records: pd.DataFrame) -> Drawing:
         "Best validation loss against the learning rate, from the default initialisation and from the same networks"
         " rescaled until one outgoing weight of every hidden node is +-1 (Hungarian choice). Fixed, reparametrised:"
         " rescales by itself and then keeps those weights, so both panels should show it alike.",
+        ["start.name"],
     )

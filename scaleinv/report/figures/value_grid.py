@@ -7,6 +7,7 @@ from matplotlib.colors import LogNorm
 from scaleinv.report.figures.curves import DATASETS, datasets_of
 from scaleinv.report.figures.style import PAGE, RED, Drawing, panels
 from scaleinv.report.members import last_epoch
+from scaleinv.report.methods import refuse_to_pool, with_methods
 
 
 def medians(records: pd.DataFrame) -> pd.DataFrame:
@@ -17,6 +18,7 @@ def medians(records: pd.DataFrame) -> pd.DataFrame:
 
 def value_grid(records: pd.DataFrame) -> Drawing:
     """Draw one panel a data set; the best cell of each value is ringed, cells with an infinite median are crossed."""
+    refuse_to_pool(with_methods(records, ["value"]), ["dataset"])
     names = datasets_of(records)
     figure, axes = panels(len(names), width=PAGE + 1 if len(names) > 1 else 4.2, height=3.6)
     tables, told = [], []

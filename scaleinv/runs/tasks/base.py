@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scaleinv.runs.config import Config
-    from scaleinv.runs.records import RunFolder
+    from scaleinv.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

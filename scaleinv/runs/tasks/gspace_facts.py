@@ -11,7 +11,7 @@ from scaleinv.networks.mlp import mlp
 from scaleinv.reference import gradients, published_step
 from scaleinv.runs.config import Config
 from scaleinv.runs.environment import describe
-from scaleinv.runs.records import RunFolder
+from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.tasks.base import Task
 from scaleinv.spaces import GSpace
 from scaleinv.symmetry.graph import Weights

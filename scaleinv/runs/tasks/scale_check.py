@@ -8,7 +8,7 @@ from scaleinv.runs.build import build_dataset, build_network
 from scaleinv.runs.config import Config, parse_optimizer, parse_space
 from scaleinv.runs.environment import describe
 from scaleinv.runs.errors import ConfigError
-from scaleinv.runs.records import RunFolder
+from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.tasks.base import Task
 
 COLUMNS = ("dataset", "network", "space", "optimizer", "lr", "mode", "start", "step", "loss", "difference")

@@ -10,7 +10,7 @@ from scaleinv.networks.mlp import mlp
 from scaleinv.runs.config import Config
 from scaleinv.runs.environment import describe
 from scaleinv.runs.errors import ConfigError
-from scaleinv.runs.records import RunFolder
+from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.tasks.base import Task
 from scaleinv.spaces._pinned import PinnedChart
 from scaleinv.symmetry.network import Network

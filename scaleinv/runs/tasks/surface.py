@@ -9,7 +9,7 @@ from scaleinv.networks.mlp import MLP, mlp
 from scaleinv.runs.config import Config
 from scaleinv.runs.environment import describe
 from scaleinv.runs.errors import ConfigError
-from scaleinv.runs.records import RunFolder
+from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.tasks.base import Task
 
 

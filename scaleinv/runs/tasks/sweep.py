@@ -14,7 +14,7 @@ from scaleinv.runs.build import build_cell
 from scaleinv.runs.config import Config
 from scaleinv.runs.environment import cache_bytes, describe, free_bytes
 from scaleinv.runs.errors import ConfigError
-from scaleinv.runs.records import RunFolder
+from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.tasks.base import Task
 from scaleinv.runs.weights import Keeper, forget, join, require_kept
 from scaleinv.training.cell import Cell, Member, next_stack

@@ -1,0 +1,74 @@
+"""Which code made a run, and whether it is still the same. Knows no torch."""
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from scaleinv.runs.config import Config
+
+PACKAGE = "scaleinv"
+
+
+def sources(config: Config) -> dict[str, str]:
+    """Return a digest of the code that makes a run's numbers, by name.
+
+    ``scaleinv`` stands for the files of the package, its reports excepted; beside it stands every module outside it
+    that defines the run's network, space, optimizer, start, probes or task, or a base class of theirs in that project.
+    """
+    root = Path(__file__).parents[1]
+    files = [path for path in sorted(root.rglob("*.py")) if path.relative_to(root).parts[0] != "report"]
+    found = {PACKAGE: _digest(files)}
+    parts = (config.network, config.space, config.optimizer, config.start, *config.probes, config.task)
+    for part in parts:
+        project = type(part).__module__.split(".")[0]
+        for module in {cls.__module__ for cls in type(part).__mro__ if cls.__module__.split(".")[0] == project}:
+            path = getattr(sys.modules.get(module), "__file__", None)
+            if project != PACKAGE and path:
+                found[module] = _digest([Path(path)])
+    return found
+
+
+def changes(manifest: Mapping[str, Any], now: Mapping[str, str], git: Mapping[str, Any] | None) -> list[str]:
+    """Say in which code that makes numbers a finished run differs from what would run now.
+
+    The sources decide. Manifests that have none are compared by the version of the package and, where both ran from a
+    checkout, by commit; a manifest from before its time is no reason for a note.
+
+    Args:
+        manifest: of the run.
+        now: from :func:`sources`.
+        git: commit of the checkout that the code runs from, or None outside one.
+    """
+    if (before := manifest.get("sources")) is not None:
+        return [_change(name, manifest, git) for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    then, commit = manifest.get("versions", {}).get(PACKAGE), (manifest.get("git") or {}).get("commit")
+    is_other = then not in (None, _version()) or (commit and git and commit != git["commit"])
+    return [_change(PACKAGE, manifest, git)] if is_other else []
+
+
+def _change(name: str, manifest: Mapping[str, Any], git: Mapping[str, Any] | None) -> str:
+    if name != PACKAGE:
+        return f"{name} has changed"
+    then = manifest.get("versions", {}).get(PACKAGE, "?")
+    return f"{PACKAGE} was {_state(then, manifest.get('git'))}, now {_state(_version(), git)}"
+
+
+def _state(release: str, git: Mapping[str, Any] | None) -> str:
+    return f"{release} ({git['commit'][:7]}{', changed' * bool(git['dirty'])})" if git else release
+
+
+def _version() -> str:
+    try:
+        return version(PACKAGE)
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "?"
+
+
+def _digest(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
