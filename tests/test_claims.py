@@ -21,8 +21,10 @@ from scaleinv.report.claims import (
     range_difference,
     ratio,
     ratio_at,
+    write_claims,
 )
 from scaleinv.report.members import best_lr, decades_of_good, good_range
+from scaleinv.runs.errors import UserError
 
 LRS = [0.001, 0.01, 0.1, 1.0]
 
@@ -110,6 +112,19 @@ def test_claims_without_records_say_what_makes_them(tmp_path):
     assert table.empty
     assert len(problems) == len(CLAIMS)
     assert any("mend:  scaleinv-run experiment=memory" in text for text in problems)
+
+
+def test_claims_are_not_written_over_other_files(tmp_path):
+    table = pd.DataFrame([{"claim": "c", "source": "T 1", "quote": "q", "case": "x", "verdict": CONFIRMED, "effect": 1.0,
+                           "low": 0.9, "high": 1.1, "n": 5, "measures": "m"}])  # fmt: skip
+    mine = tmp_path / "notes.v2.md"
+    mine.write_text("mine")
+    with pytest.raises(UserError, match="did not write"):
+        write_claims(table, tmp_path / "notes.v2")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+    for _ in range(2):
+        write_claims(table, tmp_path / "claims.v2")
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.v2.md", "claims.v2.csv", "claims.v2.md"}
 
 
 def test_every_claim_is_quoted_once():

@@ -10,9 +10,10 @@ import pytest
 
 from scaleinv.report.claims import CLAIMS, judge_all
 from scaleinv.report.figures.__main__ import draw_all, known_figures
+from scaleinv.report.output import ForeignError
 from scaleinv.report.release import IncompleteError, departures, publish
 from scaleinv.runs.errors import UserError
-from scaleinv.runs.folder import RunFolder
+from scaleinv.runs.folder import DamagedError, RunFolder
 from scaleinv.runs.records import MissingError, experiment_runs, load_experiment, read_index
 from scaleinv.study import experiments, once, plan, train, write_index
 
@@ -106,6 +107,7 @@ def test_a_release_holds_the_study(study, tmp_path):
     assert told["runs"] == len(list((tmp_path / "smoke").glob("*/metrics.csv.gz")))
     for name in read_index(study)["experiments"]:
         pd.testing.assert_frame_equal(load_experiment(tmp_path / "smoke", name), load_experiment(study, name))
+    (tmp_path / "notes.txt").write_text("mine")
     found, compared = departures(study, tmp_path / "smoke")
     assert compared > 100
     assert found.empty
@@ -120,6 +122,32 @@ def test_a_release_holds_the_study(study, tmp_path):
     assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
 
 
+def test_a_release_is_not_published_over_what_no_release_wrote(study, tmp_path):
+    """A file of the reader's where a page would be, beside the runs, in a run, or the study itself."""
+    for mine in ("README.md", "claims.csv", "smoke/notes.txt", f"smoke/{experiment_runs(study, 'fig_1_1')[0].name}/a"):
+        out = tmp_path / mine.replace("/", "_")
+        (out / mine).parent.mkdir(parents=True)
+        (out / mine).write_text("mine")
+        with pytest.raises(ForeignError):
+            publish(study, out)
+        assert [path for path in out.rglob("*") if path.is_file()] == [out / mine]
+    with pytest.raises(ForeignError, match="onto itself"):
+        publish(study, study.parent)
+    assert not (study.parent / "release.json").exists()
+    (tmp_path / "smoke").symlink_to(tmp_path / "README.md")
+    with pytest.raises(ForeignError):
+        publish(study, tmp_path)
+
+
+def test_a_changed_run_is_not_published(damaged, study, tmp_path):
+    run = experiment_runs(study, "long_grid")[0]
+    shutil.copytree(run, damaged / run.name)
+    (damaged / run.name / "metrics.csv").write_text("")
+    with pytest.raises(DamagedError, match="metrics were changed"):
+        publish(damaged, tmp_path / "release")
+    assert not (tmp_path / "release").exists()
+
+
 def test_departures_are_found(study, tmp_path):
     copy = tmp_path / "smoke"
     shutil.copytree(study, copy)
@@ -127,6 +155,7 @@ def test_departures_are_found(study, tmp_path):
     table = pd.read_csv(run / "metrics.csv")
     table["val_loss"] *= 3
     table.to_csv(run / "metrics.csv", index=False)
+    RunFolder(run).finish(("seed", "value", "lr", "epoch"))
     found, _ = departures(copy, study)
     assert set(found.loc[found["experiment"] == "fig_4_10", "space"]) == {"weight"}
 
@@ -139,3 +168,10 @@ def test_a_wrong_name_and_a_folder_without_index(tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(UserError, match="index"):
         read_index(tmp_path)
+    for words in (["claims", str(tmp_path)], ["figures", "all", str(tmp_path), "--out", "pictures"]):
+        words = [sys.executable, "-m", f"scaleinv.report.{words[0]}", *words[1:]]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr.count("there is no index of a study") == 1
+        assert len(done.stderr.strip().splitlines()) == 3
+    assert not list(tmp_path.iterdir())

@@ -181,7 +181,7 @@ def _read(folders: Iterable[Path], keys: Sequence[str] | None) -> "pd.DataFrame"
             continue
         resolved, frame = read_config(folder), _parse(content, run.metrics)
         head = [str(name) for name in frame]
-        members |= dict.fromkeys(head[: head.index("epoch") + 1 if "epoch" in head else 0])
+        members |= dict.fromkeys(head[: head.index("epoch") if "epoch" in head else 0])
         measured |= dict.fromkeys(head)
         # Axes are the keys of AXES, and every key that has a column of its own.
         decisive = {key: value for key, value in identity(resolved).items() if key not in head}
@@ -198,7 +198,10 @@ def _read(folders: Iterable[Path], keys: Sequence[str] | None) -> "pd.DataFrame"
     filled = [frame for frame in frames if len(frame)]
     if not filled:
         return pd.DataFrame()
-    columns = dict.fromkeys(["experiment", "run", *added, "configuration", *members, *measured])
+    settings = [key for key in added if key not in members]  # elsewhere it may be an axis
+    columns = dict.fromkeys(
+        ["experiment", "run", *settings, "configuration", *members, *["epoch"][: len(members)], *measured]
+    )
     return pd.concat(filled, ignore_index=True).reindex(columns=list(columns))
 
 
