@@ -115,8 +115,8 @@ def test_claims_without_records_say_what_makes_them(tmp_path):
 
 
 def test_claims_are_not_written_over_other_files(tmp_path):
-    table = pd.DataFrame([{"claim": "c", "source": "T 1", "quote": "q", "case": "x", "verdict": CONFIRMED, "effect": 1.0,
-                           "low": 0.9, "high": 1.1, "n": 5, "measures": "m"}])  # fmt: skip
+    texts = {"claim": "c", "source": "T 1", "quote": "q", "case": "x", "verdict": CONFIRMED, "measures": "m"}
+    table = pd.DataFrame([{**texts, "effect": 1.0, "low": 0.9, "high": 1.1, "n": 5}])
     mine = tmp_path / "notes.v2.md"
     mine.write_text("mine")
     with pytest.raises(UserError, match="did not write"):

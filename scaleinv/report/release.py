@@ -59,7 +59,7 @@ def publish(study: Path, out: Path) -> dict[str, Any]:
     if folder.resolve() == study.resolve():
         raise ForeignError("a release cannot be published onto itself", folder, "choose another --out")
     is_release = _is_release(out / "release.json")
-    for page_name in PAGES:
+    for page_name in (*PAGES, "claims.csv", "claims.md"):
         refuse_foreign(out / page_name, is_ours=lambda _: is_release)
     stale = _released_runs(folder)
     runs = {run.name: run for name in index["experiments"] for run in experiment_runs(study, name)}
