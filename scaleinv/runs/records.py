@@ -200,7 +200,7 @@ def _read(folders: Iterable[Path], keys: Sequence[str] | None) -> "pd.DataFrame"
         return pd.DataFrame()
     settings = [key for key in added if key not in members]  # elsewhere it may be an axis
     columns = dict.fromkeys(
-        ["experiment", "run", *settings, "configuration", *members, *["epoch"][: len(members)], *measured]
+        ["experiment", "run", *settings, "configuration", *members, *(["epoch"] if members else []), *measured]
     )
     return pd.concat(filled, ignore_index=True).reindex(columns=list(columns))
 
