@@ -37,6 +37,8 @@ WRONG = [
     (["+optimizer.lrr=0.1"], "no key optimizer.lrr", "did you mean lr?"),
     (["+epoch=3"], "no key epoch", "did you mean epochs?"),
     (["space.skeleton=maxprod"], "no key space.skeleton", "did you mean space.skeleton?"),
+    (["space=cycle", "space.skeleton=hungarian"], "changes when the network is rescaled; log_hungarian", "space"),
+    (["space=gspace_keep", f"network.hidden={[64] * 32}"], "leave the range of float32", "maxprod"),
     (["space=gspcae"], "no space 'gspcae'", "did you mean gspace?"),
     (["optimizer=sdg"], "no optimizer 'sdg'", "did you mean sgd?"),
     (["dataset=imagenet"], "no dataset 'imagenet'", "mnist"),

@@ -1,11 +1,15 @@
 """Promise: rescaling keeps the function, and gauges are what they say."""
 
+import time
+
 import pytest
 import torch
 from conftest import NETWORKS, TINY, assert_close, batch, draw, member
 
 from scaleinv.networks.mlp import mlp
 from scaleinv.reference import gradients
+from scaleinv.runs.tasks.count_invariances import jacobian_rank
+from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.symmetry.balance import balance
 from scaleinv.symmetry.group import random_scales, reparametrize, rescale
 from scaleinv.symmetry.path_norm import path_norm
@@ -65,6 +69,28 @@ def test_number_of_invariances_is_the_number_of_hidden_nodes(network):
     assert torch.linalg.matrix_rank(tangent) == network.graph.hidden
 
 
+@pytest.mark.parametrize(
+    ("sizes", "bias", "slope", "rank"),
+    [
+        ((3, 4, 3, 2), False, 0.0, 23),
+        ((2, 2, 2, 2), False, 0.1, 8),
+        ((2, 3, 1, 2), False, 0.0, 7),
+        ((2, 1, 1, 2), False, 0.0, 3),
+        ((2, 1, 5, 2), True, 0.1, 19),
+        # One node, no bias: the rest is linear in it on each side of zero, and ReLU leaves one side.
+        ((2, 1, 5, 2), False, 0.0, 3),
+        ((2, 1, 5, 2), False, 0.1, 5),
+        ((1, 3, 2), False, 0.0, 4),
+    ],
+)
+def test_rank_of_the_jacobian_and_where_it_is_less_than_m_minus_k(sizes, bias, slope, rank):
+    network = mlp(sizes, bias, slope)
+    found = max(jacobian_rank(network, seed, 100) for seed in range(30))
+    assert found == rank
+    is_narrow = not bias and sizes[-3] == 1 and sizes[-2] > 1
+    assert (found < network.graph.parameters - network.graph.hidden) == is_narrow
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_balance(network):
     weights = draw(network)
@@ -83,10 +109,42 @@ def test_balance(network):
     assert_close(balance(network.graph, exact), balanced, rtol=0)
 
 
+@pytest.mark.parametrize("hidden", [[64] * 32, [512, 512]])
+def test_balancing_takes_no_time_to_speak_of(hidden):
+    """The cost grows with the parameters; one pass after another over the layers took minutes for 32 of them."""
+    network = mlp((784, *hidden, 10))
+    weights = network.init([0])
+    began = time.process_time()
+    balanced = balance(network.graph, weights)
+    assert time.process_time() - began < 2
+    for one, other in zip(network.layers, network.layers[1:], strict=False):
+        into, out = balanced[one.weight].square().sum(-1), balanced[other.weight].square().sum(-2)
+        torch.testing.assert_close(into, out, rtol=1e-5, atol=0)
+
+
+def test_balance_from_far_away():
+    """Layers and weights of very different sizes, each member with its own way to go."""
+    network = mlp((20, 16, 16, 16, 4), bias=True)
+    weights = draw(network)
+    spread = torch.Generator().manual_seed(0)
+    weights = {n: w * (6 * torch.randn(w.shape, generator=spread, dtype=w.dtype)).exp() for n, w in weights.items()}
+    weights["2.weight"][1] *= 1e-30
+    balanced = balance(network.graph, weights)
+    images, _ = batch(network)
+    wanted = network.forward(weights, images)
+    torch.testing.assert_close(network.forward(balanced, images) / wanted, torch.ones_like(wanted), rtol=1e-9, atol=0)
+    for one, other in zip(network.layers, network.layers[1:], strict=False):
+        into = balanced[one.weight].square().sum(-1) + balanced[one.bias].square()
+        torch.testing.assert_close(into, balanced[other.weight].square().sum(-2), rtol=1e-10, atol=0)
+    for i in range(3):
+        alone = balance(network.graph, member(weights, i))
+        assert_close(alone, member(balanced, i))
+
+
 def test_a_node_without_outgoing_weights_cannot_be_balanced():
     weights = draw(TINY)
     weights["2.weight"][0, :, 1] = 0
-    with pytest.raises(ValueError, match=r"2\.weight: a hidden node has no non-zero weight"):
+    with pytest.raises(ValueError, match=r"2\.weight.*: a hidden node has no non-zero weight"):
         balance(TINY.graph, weights)
 
 
@@ -129,6 +187,55 @@ def test_only_the_logarithmic_matching_is_invariant():
             changed[choice] += any(not torch.equal(p.index, q.index) for p, q in zip(one.out, two.out, strict=True))
     assert changed["log_hungarian"] == 0
     assert changed["hungarian"] > 0
+
+
+DEEP = mlp((10, *[64] * 32, 4))
+
+
+@pytest.mark.parametrize(
+    "chart",
+    [
+        GSpace(fix="keep").chart,
+        GSpace(fix="keep", normalise="balanced").chart,
+        GSpace(fix="rescale").chart,
+        GSpace(value=1e-3).chart,
+        CycleSpace(normalise="none").chart,
+        FixedWeightSpace(fix="rescale").chart,
+        reparametrize,
+    ],
+)
+@pytest.mark.parametrize("factor", [1.0, 1e3])
+def test_products_that_leave_their_range_are_refused(chart, factor):
+    """32 layers of PyTorch's initialisation: 1e-43 in a float32; 1e3 times as large, they overflow."""
+    weights = {name: factor * w for name, w in DEEP.init([0]).items()}
+    if factor == 1:
+        # Of two members only one is too deep for its weights.
+        weights = {name: torch.cat([w.sign(), w]) for name, w in weights.items()}
+    with pytest.raises(ValueError, match=r"leave the range of float32.*maxprod"):
+        chart(DEEP.graph, weights)
+
+
+@pytest.mark.parametrize(
+    "space", [GSpace("maxprod", fix="rescale"), CycleSpace(), FixedWeightSpace("maxprod", fix="rescale")]
+)
+def test_deep_networks_train_with_products_in_range(space):
+    weights = DEEP.init([0, 1])
+    images = batch(DEEP, dtype=torch.float32)[0]
+    chart = space.chart(DEEP.graph, weights)
+    outputs = DEEP.forward(weights, images)
+    assert_close(chart.to_weights(chart.origin), chart.weights, rtol=1e-4)
+    torch.testing.assert_close(DEEP.forward(chart.weights, images), outputs, rtol=1e-3, atol=1e-6)
+    again = chart.at(rescaled(DEEP, weights, powers_of_two=True, dtype=torch.float32))
+    torch.testing.assert_close(DEEP.forward(again.weights, images), outputs, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(bad):
+    weights = draw(TINY)
+    weights["4.weight"][1, 0, 0] = bad
+    for make in (*(s().chart for s in (WeightSpace, GSpace, FixedWeightSpace, CycleSpace)), reparametrize, balance):
+        with pytest.raises(ValueError, match=r"4\.weight is not finite"):
+            make(TINY.graph, weights)
 
 
 def test_reparametrize_one_layer():

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from scaleinv.spaces.base import Chart, Support
 from scaleinv.symmetry.graph import Graph, Weights
-from scaleinv.symmetry.group import require_nonzero, to_gauge
-from scaleinv.symmetry.skeleton import Pick, Skeleton, check_choice, choose
+from scaleinv.symmetry.group import require_finite, require_nonzero, to_unit_gauge
+from scaleinv.symmetry.skeleton import CHANGE_UNDER_RESCALING, Pick, Skeleton, check_choice, choose
 
 # How the skeleton's weights start (config key ``fix``).
 OVERWRITE, KEEP, RESCALE = FIXES = ("overwrite", "keep", "rescale")
@@ -25,6 +25,16 @@ def require_one_of(option: str, value: object, allowed: tuple[str, ...]) -> None
     """
     if value not in allowed:
         raise ValueError(f"{option} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+def require_invariant(choice: str | Mapping) -> None:
+    """Refuse a skeleton that changes under rescaling, for spaces that promise not to.
+
+    Raises:
+        ValueError: naming one that does not.
+    """
+    if choice in CHANGE_UNDER_RESCALING:
+        raise ValueError(f"the skeleton {choice} changes when the network is rescaled; log_hungarian does not")
 
 
 def supports_skeleton(graph: Graph, choice: str | Mapping) -> Support:
@@ -54,7 +64,11 @@ def start_skeleton(
 
     Returns:
         The starting weights and the skeleton.
+
+    Raises:
+        ValueError: a weight is not finite, an out-edge is zero, or ``rescale`` leaves the range of the dtype.
     """
+    require_finite(weights)
     skeleton = choose(choice, graph, weights)
     started = dict(weights)
     if fix == OVERWRITE:
@@ -68,7 +82,7 @@ def start_skeleton(
             started[pick.name] = pick.write(started[pick.name], values.to(started[pick.name].device))
     require_nonzero(graph, started, skeleton)
     if fix == RESCALE:
-        started = to_gauge(graph, started, skeleton)
+        started = to_unit_gauge(graph, started, skeleton)
     return started, skeleton
 
 

@@ -10,6 +10,7 @@ from scaleinv.spaces._pinned import (
     FIXES,
     KEEP,
     NORMALISATIONS,
+    require_invariant,
     require_one_of,
     start_skeleton,
     supports_skeleton,
@@ -18,8 +19,7 @@ from scaleinv.spaces.base import Chart, Coords, ParameterSpace, Support
 from scaleinv.spaces.fixed import FixedWeightChart
 from scaleinv.symmetry.balance import balance
 from scaleinv.symmetry.graph import Graph, Weights
-from scaleinv.symmetry.group import to_gauge
-from scaleinv.symmetry.skeleton import Skeleton
+from scaleinv.symmetry.group import to_gauge, to_unit_gauge
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class CycleSpace(ParameterSpace):
         """Check the options."""
         require_one_of("fix", self.fix, FIXES)
         require_one_of("normalise", self.normalise, NORMALISATIONS)
+        require_invariant(self.skeleton)
 
     def supports(self, graph: Graph) -> Support:
         """Refuse networks without hidden nodes, and skeletons that do not fit."""
@@ -58,7 +59,7 @@ class CycleSpace(ParameterSpace):
         started, skeleton = start_skeleton(graph, weights, self.skeleton, self.fix, self.value, roots=True)
         if self.normalise == BALANCED:
             return CycleChart(graph, skeleton, balance(graph, started))
-        return CycleChart(graph, skeleton, to_gauge(graph, started, skeleton))
+        return CycleChart(graph, skeleton, to_unit_gauge(graph, started, skeleton))
 
 
 class CycleChart(FixedWeightChart):
@@ -66,11 +67,6 @@ class CycleChart(FixedWeightChart):
 
     In that gauge the coordinates *are* the free weights, so a step costs no more than in weight space.
     """
-
-    def __init__(self, graph: Graph, skeleton: Skeleton, weights: Weights) -> None:
-        """Pin the skeleton's out-edges at their values in ``weights``, which are in the chart's gauge."""
-        super().__init__(graph, skeleton, weights)
-        self._target = skeleton.suffix(graph, weights)
 
     def to_coords(self, weights: Weights) -> Coords:
         """Rescale to the chart's gauge, then leave the fixed weights out."""
@@ -81,4 +77,4 @@ class CycleChart(FixedWeightChart):
         return CycleChart(self.graph, self.skeleton, self.pinned(self._gauged(weights)))
 
     def _gauged(self, weights: Weights) -> Weights:
-        return to_gauge(self.graph, weights, self.skeleton, self._target)
+        return to_gauge(self.graph, weights, self.skeleton, [values for _, values in self.pins])

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from scaleinv.spaces._pinned import (
+    BALANCED,
     FIXES,
-    NONE,
     NORMALISATIONS,
     OVERWRITE,
     PinnedChart,
+    require_invariant,
     require_one_of,
     start_skeleton,
     supports_skeleton,
@@ -20,7 +21,7 @@ from scaleinv.spaces._pinned import (
 from scaleinv.spaces.base import Chart, Coords, ParameterSpace, Support, per_entry
 from scaleinv.symmetry.balance import balance
 from scaleinv.symmetry.graph import Graph, Weights
-from scaleinv.symmetry.group import to_gauge
+from scaleinv.symmetry.group import require_range, to_gauge
 from scaleinv.symmetry.skeleton import Pick, Skeleton, add_at_, take
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ class GSpace(ParameterSpace):
     of a skeleton path) is zero.
 
     Attributes:
-        skeleton: ``default`` (the source's diagonals), ``maxprod``, ``hungarian``, ``log_hungarian``, or explicit
-            lists of an out-edge and an in-edge for each hidden node.
+        skeleton: ``default`` (the source's diagonals), ``maxprod``, ``log_hungarian``, or explicit lists of an
+            out-edge and an in-edge for each hidden node. Also the source's ``hungarian``: a rescaled network gets
+            other out-edges from it, therefore other coordinates, so ``balanced`` refuses it.
         fix: ``overwrite`` the fixed weights and the roots with ``value`` (the published way; it changes the
             function), ``keep`` them (the constant path factor), or ``rescale`` the fixed ones to +-1. The last two
             are the same algorithm (maths.md, theorem 4).
@@ -55,6 +57,8 @@ class GSpace(ParameterSpace):
         """Check the options."""
         require_one_of("fix", self.fix, FIXES)
         require_one_of("normalise", self.normalise, NORMALISATIONS)
+        if self.normalise == BALANCED:
+            require_invariant(self.skeleton)
 
     def supports(self, graph: Graph) -> Support:
         """Refuse networks without hidden nodes, and skeletons that do not fit."""
@@ -64,11 +68,13 @@ class GSpace(ParameterSpace):
         """Freeze the skeleton, its fixed weights and the units of the coordinates."""
         self.supports(graph).raise_if_unsupported()
         started, skeleton = start_skeleton(graph, weights, self.skeleton, self.fix, self.value, roots=True)
-        if self.normalise == NONE:
-            return GSpaceChart(graph, skeleton, started)
-        balanced = balance(graph, started)
-        S, P = skeleton.suffix(graph, balanced), skeleton.prefix(graph, balanced)
-        return GSpaceChart(graph, skeleton, balanced, _Units(S.abs(), P.abs()))
+        units = None
+        if self.normalise == BALANCED:
+            started = balance(graph, started)
+            units = _Units(skeleton.suffix(graph, started).abs(), skeleton.prefix(graph, started).abs())
+        chart = GSpaceChart(graph, skeleton, started, units)
+        chart.require_range()
+        return chart
 
 
 @dataclass(frozen=True)
@@ -201,6 +207,17 @@ class GSpaceChart(PinnedChart):
         self._paths = self._S.new_ones(*self._S.shape[:-1], count)
         self._products: dict[str, Tensor] = {}
         self._point: _Point | None = None
+
+    def require_range(self) -> None:
+        """Refuse factors of coordinates and of steps that the dtype cannot hold.
+
+        Raises:
+            ValueError: see :func:`scaleinv.symmetry.group.require_range`.
+        """
+        P = self.skeleton.prefix(self.graph, self.weights)
+        require_range(torch.cat((self._S, P, self._squared_head_factor), -1))
+        for name in self.graph.shapes:
+            require_range(self._spread(name, self._S / self._units.head, P / self._units.tail))
 
     def _find_roots(self) -> "tuple[Tensor, list[_Root]]":
         """Find, for every class, the first free edge of its skeleton path, by its position among the roots."""
@@ -375,5 +392,5 @@ class GSpaceChart(PinnedChart):
 
     def at(self, weights: Weights) -> "GSpaceChart":
         """Return the same chart with the coordinates of ``weights`` as its origin."""
-        same = to_gauge(self.graph, weights, self.skeleton, self._S)
+        same = to_gauge(self.graph, weights, self.skeleton, [values for _, values in self.pins])
         return GSpaceChart(self.graph, self.skeleton, self.pinned(same), self._units)

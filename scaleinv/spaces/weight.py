@@ -8,6 +8,7 @@ from torch import Tensor
 
 from scaleinv.spaces.base import Chart, Coords, ParameterSpace
 from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.group import require_finite
 
 if TYPE_CHECKING:
     from scaleinv.training.chain import Gradient
@@ -19,6 +20,7 @@ class WeightSpace(ParameterSpace):
 
     def chart(self, graph: Graph, weights: Weights) -> Chart:
         """Return the identity chart."""
+        require_finite(weights)
         return WeightChart(graph, weights)
 
 

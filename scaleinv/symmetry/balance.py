@@ -1,56 +1,153 @@
 """The balanced gauge: the least sum of squares of an orbit (maths.md, 2.4)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from scaleinv.symmetry.graph import Graph, Weights
-from scaleinv.symmetry.group import rescale
+from scaleinv.symmetry.graph import Edges, Graph, Weights
+from scaleinv.symmetry.group import require_finite, rescale
 from scaleinv.symmetry.skeleton import choose
 
 
-def balance(graph: Graph, weights: Weights, tolerance: float = 1e-12, sweeps: int = 10_000) -> dict[str, Tensor]:
+def balance(graph: Graph, weights: Weights, tolerance: float = 1e-12, steps: int = 200) -> dict[str, Tensor]:
     """Rescale to the balanced gauge: per hidden channel, sum of squares in = sum of squares out.
 
-    It is the representative of the orbit with the smallest ``sum w^2`` (maths.md, 2.4), found by alternating
-    exact minimisation over blocks, in float64. The start is first moved to a representative that no power-of-two
-    rescaling of it changes, so the result is bit-identical for all of those.
+    It is the representative of the orbit with the smallest ``sum w^2`` (maths.md, 2.4). In ``x = log lambda`` that
+    sum, ``F(x) = sum_e w_e^2 exp(2 (x_head - x_tail))``, is convex and its Hessian is four times the Laplacian of the
+    network with the summands as weights of its edges. So it is found by Newton's method with a line search, each step
+    by conjugate gradients: a few hundred passes over the parameters, in float64. The start is first moved to a
+    representative that no power-of-two rescaling of it changes, so the result is bit-identical for all of those.
 
     Args:
         graph: the network.
         weights: tensors ``(*members, own shape)``.
         tolerance: largest ``|log(in / out)|`` left.
-        sweeps: give up after so many rounds over the blocks.
+        steps: give up after so many Newton steps.
 
     Returns:
         The balanced weights, in the dtype of ``weights``.
 
     Raises:
-        ValueError: a channel has no non-zero incoming or no non-zero outgoing weight.
-        RuntimeError: not converged after ``sweeps`` rounds.
+        ValueError: a weight is not finite, or a channel has no non-zero incoming or no non-zero outgoing weight.
+        RuntimeError: not converged after so many steps.
     """
+    require_finite(weights)
     start = _without_powers_of_two(graph, {name: w.double() for name, w in weights.items()})
-    squares = {name: _collapse(graph, name, w.square()) for name, w in start.items()}
-    logs = torch.zeros(
-        *graph.members(weights),
-        graph.hidden + 1,
-        dtype=torch.float64,
-        device=next(iter(start.values())).device,
-    )
-    for _ in range(sweeps):
-        worst = 0.0
-        for block in graph.blocks:
-            into, out = (_sums(graph, squares, logs, end)[..., block.start : block.stop] for end in ("head", "tail"))
-            gap = out.log() - into.log()
-            if not gap.isfinite().all():
-                raise ValueError(
-                    f"{block.into}, {block.out}: a hidden node has no non-zero weight on one side, so no balanced gauge"
-                )
-            logs[..., block.start : block.stop] += gap / 4
-            worst = max(worst, gap.abs().max().item())
+    energy = [_Energy.of(graph.edges[name], w.square(), len(graph.shapes[name])) for name, w in start.items()]
+    some = next(iter(start.values()))
+    logs = torch.zeros(*graph.members(weights), graph.hidden + 1, dtype=torch.float64, device=some.device)
+    worst = 0.0
+    for _ in range(steps):
+        flow = [e.rescaled(logs) for e in energy]
+        into, out = (_totals(flow, end, logs) for end in ("head", "tail"))
+        gap = (out.log() - into.log())[..., 1:]
+        if not gap.isfinite().all():
+            raise ValueError(_lonely(graph, gap))
+        worst = gap.abs().max().item() if gap.numel() else 0.0
         if worst <= tolerance:
             balanced = rescale(graph, start, logs[..., 1:].exp())
             return {name: w.to(weights[name].dtype) for name, w in balanced.items()}
-    raise RuntimeError(f"no balanced gauge after {sweeps} sweeps: |log(in / out)| is still {worst:.1e}")
+        direction = _solve(flow, into + out, (out - into) / 2, min(0.1, worst))
+        logs = logs + _length(energy, logs, direction) * direction
+    raise RuntimeError(f"no balanced gauge after {steps} steps: |log(in / out)| is still {worst:.1e}")
+
+
+@dataclass(frozen=True)
+class _Energy:
+    """Squared weights of one tensor, with the classes at their ends.
+
+    Attributes:
+        squares: ``(*members, own shape)``, summed over the dims on which neither end depends.
+        edges: classes, with as many dims as ``squares`` has of its own.
+    """
+
+    squares: Tensor
+    edges: Edges
+
+    @classmethod
+    def of(cls, edges: Edges, squares: Tensor, own: int) -> "_Energy":
+        """Sum over the dims on which both ends are one class."""
+        head, tail = (end.view(*[1] * (own - end.dim()), *end.shape) for end in (edges.head, edges.tail))
+        for dim in range(-own, 0):
+            if all((end == end.narrow(dim, 0, 1)).all() for end in (head, tail)):
+                squares = squares.sum(dim, keepdim=True)
+                head, tail = (end.narrow(dim, 0, 1) for end in (head, tail))
+        return cls(squares, Edges(head, tail))
+
+    def rescaled(self, logs: Tensor) -> "_Energy":
+        """Return the squares of the weights rescaled by ``exp(logs)``."""
+        factors = (2 * logs).exp()
+        return _Energy(self.squares * self.edges.at_heads(factors) / self.edges.at_tails(factors), self.edges)
+
+    def collect(self, values: Tensor, end: str, like: Tensor) -> Tensor:
+        """Add up values per entry at the classes of one end, ``(*members, K + 1)``."""
+        classes = getattr(self.edges, end)
+        shared = [dim for dim in range(-classes.dim(), 0) if classes.shape[dim] == 1]
+        values = values.sum(shared, keepdim=True) if shared else values
+        return torch.zeros_like(like).index_add_(-1, classes.flatten(), values.flatten(-classes.dim()))
+
+
+def _totals(flow: Sequence[_Energy], end: str, like: Tensor) -> Tensor:
+    return torch.stack([e.collect(e.squares, end, like) for e in flow]).sum(0)
+
+
+def _solve(flow: Sequence[_Energy], diagonal: Tensor, right: Tensor, tolerance: float) -> Tensor:
+    """Solve ``L x = right`` at the free classes for the Laplacian L of the flow, by conjugate gradients."""
+
+    def free(values: Tensor) -> Tensor:
+        return values.index_fill(-1, torch.zeros(1, dtype=torch.long, device=values.device), 0.0)
+
+    def laplacian(x: Tensor) -> Tensor:
+        y = diagonal * x
+        for e in flow:
+            y = y - e.collect(e.squares * e.edges.at_tails(x), "head", x)
+            y = y - e.collect(e.squares * e.edges.at_heads(x), "tail", x)
+        return free(y)
+
+    def dot(first: Tensor, second: Tensor) -> Tensor:
+        return (first * second).sum(-1, keepdim=True)
+
+    rest = free(right)
+    scaled = rest / diagonal
+    solution, towards, size = torch.zeros_like(rest), scaled, dot(rest, scaled)
+    goal = tolerance**2 * size
+    for _ in range(10 * rest.shape[-1]):
+        if (size <= goal).all():
+            break
+        image = laplacian(towards)
+        length = (size / dot(towards, image)).nan_to_num(0.0, 0.0, 0.0)
+        solution = solution + length * towards
+        rest = rest - length * image
+        scaled = rest / diagonal
+        before, size = size, dot(rest, scaled)
+        towards = scaled + (size / before).nan_to_num(0.0, 0.0, 0.0) * towards
+    return solution
+
+
+def _length(energy: Sequence[_Energy], logs: Tensor, direction: Tensor) -> Tensor:
+    """Choose how far to go, per member: never uphill, and as far as doubling the step leads downhill.
+
+    Where no summand of F changes by more than a factor e, the full step leads downhill for certain.
+    """
+
+    def height(length: Tensor) -> Tensor:
+        moved = logs + length * direction
+        parts = [e.rescaled(moved).squares.flatten(-e.edges.head.dim()).sum(-1, keepdim=True) for e in energy]
+        return torch.stack(parts).sum(0).nan_to_num(torch.inf)
+
+    length = 1 / (4 * direction.abs().amax(-1, keepdim=True)).clamp(min=1.0)
+    if (length == 1).all():
+        return length
+    lowest = height(length)
+    for _ in range(20):
+        double = height(2 * length)
+        is_lower = double < lowest
+        if not is_lower.any():
+            break
+        length, lowest = torch.where(is_lower, 2 * length, length), torch.where(is_lower, double, lowest)
+    return length
 
 
 def _without_powers_of_two(graph: Graph, weights: Weights) -> dict[str, Tensor]:
@@ -59,23 +156,8 @@ def _without_powers_of_two(graph: Graph, weights: Weights) -> dict[str, Tensor]:
     return rescale(graph, weights, torch.exp2(exponents[..., 1:].double()))
 
 
-def _collapse(graph: Graph, name: str, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sum over the dims on which both ends are the anchor; return the sums with their heads and tails."""
-    head, tail = graph.edges[name].head, graph.edges[name].tail
-    for dim in range(-1, -len(graph.shapes[name]) - 1, -1):
-        ends = [end for end in (head, tail) if end.dim() >= -dim and end.shape[dim] > 1]
-        if all(not end.any() for end in ends):
-            squares = squares.sum(dim, keepdim=True)
-            head, tail = (end.narrow(dim, 0, 1) if end.dim() >= -dim else end for end in (head, tail))
-    return squares, head, tail
-
-
-def _sums(graph: Graph, squares: dict[str, tuple[Tensor, Tensor, Tensor]], logs: Tensor, end: str) -> Tensor:
-    """Sum ``(w_e lambda_head / lambda_tail)^2`` over the edges that have each class at ``end``."""
-    totals = torch.zeros_like(logs)
-    for squared, head, tail in squares.values():
-        scaled = squared * (2 * (logs[..., head] - logs[..., tail])).exp()
-        own = scaled.dim() - (logs.dim() - 1)
-        classes = (head if end == "head" else tail).expand(scaled.shape[-own:]).flatten()
-        totals = totals.index_add(-1, classes, scaled.flatten(-own))
-    return totals
+def _lonely(graph: Graph, gap: Tensor) -> str:
+    """Say which tensors the first class without weights on one side belongs to."""
+    classes = 1 + (~gap.isfinite()).reshape(-1, gap.shape[-1]).any(0).nonzero()[0].item()
+    names = [name for name, e in graph.edges.items() if bool((e.head == classes).any() | (e.tail == classes).any())]
+    return f"{', '.join(names)}: a hidden node has no non-zero weight on one side, so no balanced gauge"

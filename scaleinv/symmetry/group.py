@@ -1,6 +1,6 @@
 """The rescaling group and its gauges: other weights of the same function (maths.md, section 1 and 2.4)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -51,24 +51,35 @@ def random_scales(
     return logs.exp().to(dtype)
 
 
-def to_gauge(graph: Graph, weights: Weights, skeleton: Skeleton, target: Tensor | None = None) -> dict[str, Tensor]:
+def to_gauge(graph: Graph, weights: Weights, skeleton: Skeleton, targets: Sequence[Tensor]) -> dict[str, Tensor]:
     """Rescale until the skeleton's out-edges have given magnitudes; signs and the function stay.
 
-    ``lambda_c = |S_c| / |target_c|`` with the suffix S of the weights (maths.md, theorem 4).
+    ``lambda_c = |S_c| / |S_c(targets)|`` with the suffix S (maths.md, theorem 4).
 
     Args:
         graph: the network.
         weights: tensors ``(*members, own shape)``.
         skeleton: its out-edges must have non-zero weights.
-        target: suffix to reach, ``(*members, K + 1)``; None means the unit gauge, every out-edge exactly +-1.
+        targets: their magnitudes to reach, one tensor per pick; signs do not count.
 
     Returns:
         The rescaled weights.
     """
+    return rescale(graph, weights, skeleton.suffix_ratio(graph, weights, targets).abs()[..., 1:])
+
+
+def to_unit_gauge(graph: Graph, weights: Weights, skeleton: Skeleton) -> dict[str, Tensor]:
+    """Rescale until every out-edge of the skeleton is exactly +-1: :func:`to_gauge` with ``lambda_c = |S_c|``.
+
+    Raises:
+        ValueError: an out-edge is zero, or the rescaled weights are outside of what their dtype can hold.
+    """
+    require_nonzero(graph, weights, skeleton)
     scales = skeleton.suffix(graph, weights).abs()
-    if target is not None:
-        scales = scales / target.abs()
-    return rescale(graph, weights, scales[..., 1:])
+    require_range(scales)
+    rescaled = rescale(graph, weights, scales[..., 1:])
+    require_finite(rescaled)
+    return rescaled
 
 
 def reparametrize(
@@ -86,11 +97,11 @@ def reparametrize(
         The rescaled weights, in which exactly the chosen entries are +-1, and the skeleton that was chosen.
 
     Raises:
-        ValueError: a chosen weight is zero.
+        ValueError: a weight is not finite, a chosen one is zero, or products of them leave the range of the dtype.
     """
+    require_finite(weights)
     skeleton = choose(choice, graph, weights)
-    require_nonzero(graph, weights, skeleton)
-    return to_gauge(graph, weights, skeleton), skeleton
+    return to_unit_gauge(graph, weights, skeleton), skeleton
 
 
 def require_nonzero(graph: Graph, weights: Weights, skeleton: Skeleton) -> None:
@@ -102,3 +113,28 @@ def require_nonzero(graph: Graph, weights: Weights, skeleton: Skeleton) -> None:
     for pick in skeleton.out:
         if not pick.read(weights[pick.name]).all():
             raise ValueError(f"{pick.name} is zero at a skeleton edge; choose another skeleton, e.g. maxprod")
+
+
+def require_range(products: Tensor) -> None:
+    """Raise unless products of skeleton weights are normal numbers: finite, and not so small that digits are lost.
+
+    Raises:
+        ValueError: with a skeleton whose products are the largest possible.
+    """
+    sizes, limits = products.abs(), torch.finfo(products.dtype)
+    if not ((sizes >= limits.tiny) & (sizes <= limits.max)).all():
+        raise ValueError(
+            f"products of the skeleton's weights leave the range of {str(products.dtype).removeprefix('torch.')};"
+            " choose the skeleton maxprod (in G-space with normalise=balanced) or float64"
+        )
+
+
+def require_finite(weights: Weights) -> None:
+    """Raise if a weight is NaN or infinite: no chart starts there.
+
+    Raises:
+        ValueError: naming the tensor.
+    """
+    for name, w in weights.items():
+        if not w.isfinite().all():
+            raise ValueError(f"{name} is not finite: a weight is NaN or infinite")

@@ -111,7 +111,21 @@ class Skeleton:
         Returns:
             S, shape ``(*members, K + 1)``.
         """
-        return _products(self.out, graph, weights)
+        return _products(self.out, graph, _read(self.out, weights), weights)
+
+    def suffix_ratio(self, graph: Graph, weights: Weights, targets: Sequence[Tensor]) -> Tensor:
+        """Compute ``S_c(weights) / S_c(targets)``, one factor after the other, so that neither can leave its range.
+
+        Args:
+            graph: the network.
+            weights: tensors ``(*members, own shape)``.
+            targets: other weights at the out-edges, one tensor per pick.
+
+        Returns:
+            The ratios, shape ``(*members, K + 1)``.
+        """
+        ratios = [value / target for value, target in zip(_read(self.out, weights), targets, strict=True)]
+        return _products(self.out, graph, ratios, weights)
 
     def prefix(self, graph: Graph, weights: Weights) -> Tensor:
         """Compute the prefixes ``P_0 = 1, P_c = P_tail(A[c]) w_A[c]`` (maths.md, eq. 4).
@@ -119,7 +133,7 @@ class Skeleton:
         Returns:
             P, shape ``(*members, K + 1)``.
         """
-        return _products(self.into, graph, weights)
+        return _products(self.into, graph, _read(self.into, weights), weights)
 
     def fixed(self, graph: Graph) -> dict[str, Tensor]:
         """Return, for every parameter tensor that has fixed entries, a mask that is True at them."""
@@ -162,13 +176,16 @@ def add_at_(totals: Tensor, index: Tensor, values: Tensor) -> None:
         totals.scatter_add_(-1, index.expand(*totals.shape[:-1], -1), values)
 
 
-def _products(picks: Sequence[Pick], graph: Graph, weights: Weights) -> Tensor:
-    members = graph.members(weights)
+def _read(picks: Sequence[Pick], weights: Weights) -> list[Tensor]:
+    return [pick.read(weights[pick.name]) for pick in picks]
+
+
+def _products(picks: Sequence[Pick], graph: Graph, factors: Sequence[Tensor], weights: Weights) -> Tensor:
+    """Multiply a factor per edge along the picks, each with the product at its far end; 1 at the anchor."""
     like = next(iter(weights.values()))
-    products = torch.ones(*members, graph.hidden + 1, dtype=like.dtype, device=like.device)
-    for pick in picks:
-        values = pick.read(weights[pick.name]) * take(products, pick.ends)
-        products = products.index_copy(-1, pick.classes, values)
+    products = torch.ones(*graph.members(weights), graph.hidden + 1, dtype=like.dtype, device=like.device)
+    for pick, factor in zip(picks, factors, strict=True):
+        products = products.index_copy(-1, pick.classes, factor * take(products, pick.ends))
     return products
 
 
@@ -228,7 +245,8 @@ def maxprod(graph: Graph, weights: Weights) -> Skeleton:
 def hungarian(graph: Graph, weights: Weights) -> Skeleton:
     """Match hidden nodes to rows at least total cost ``||D W| - 1|`` (thesis, 6.3.1); D as in ``reparametrize``.
 
-    The cost is not invariant: a rescaled network may get another choice. :func:`log_hungarian` mends that.
+    The cost is not invariant: a rescaled network may get another choice, and most do. :func:`log_hungarian` mends
+    that.
     """
     return _matched(graph, weights, lambda scaled: (scaled - 1).abs())
 
@@ -283,6 +301,10 @@ CHOICES: dict[str, Callable[[Graph, Weights], Skeleton]] = {
 }
 
 
+# Choices that may change when the network is rescaled, so that what is built on them is not invariant.
+CHANGE_UNDER_RESCALING = ("hungarian",)
+
+
 def check_choice(choice: str | Mapping, graph: Graph) -> None:
     """Find out whether :func:`choose` can make a skeleton, without weights.
 
@@ -319,7 +341,7 @@ def _choose_out(graph: Graph, weights: Weights, rows: Callable[[Tensor], Tensor]
     doubled = _double(weights)
     out: list[Pick] = []
     for block in reversed(graph.blocks):
-        S = _products(out, graph, doubled).abs()
+        S = _products(out, graph, _read(out, doubled), doubled).abs()
         scored = doubled[block.out].abs() * S[..., graph.edges[block.out].head]
         out.append(_out_pick(graph, block, rows(scored)))
     return tuple(out)
@@ -330,7 +352,7 @@ def _choose_into(graph: Graph, weights: Weights, prefer: Mapping[str, Tensor] | 
     doubled = _double(weights)
     into: list[Pick] = []
     for block in graph.blocks:
-        P = _products(into, graph, doubled).abs()
+        P = _products(into, graph, _read(into, doubled), doubled).abs()
         scored = doubled[block.into].abs() * P[..., graph.edges[block.into].tail]
         if prefer and block.into in prefer:
             scored = torch.where(prefer[block.into], torch.inf, scored)

@@ -44,8 +44,9 @@ class Sweep(Task):
         """Load the data and check that the space takes the network; see :meth:`Task.prepare`."""
         cell = build_cell(config)
         try:
-            # One member is enough to see whether start, space and probes go together.
-            Stack(cell, cell.members[:1])
+            # Whether start, space and probes go together may depend on the seed and on the value, not on the lr.
+            for member in cell.members[:: len(cell.lrs)]:
+                Stack(cell, [member])
         except ValueError as error:
             raise ConfigError(str(error), "start, space, probes", "see the README for what goes together") from error
 
