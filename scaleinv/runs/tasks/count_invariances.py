@@ -21,8 +21,12 @@ COLUMNS = ("network", "bias", "seed", "parameters", "hidden", "path_rank", "jaco
 class CountInvariances(Task):
     """Compare the number of hidden nodes H with ``m - rank``, once of all paths and once of the function.
 
-    The structure matrix has a row for every path and a column for every weight. The Jacobian is that of the outputs
-    at many random inputs by the weights, at random weights; single points can have a smaller rank (dead nodes).
+    The structure matrix has a row for every path and a column for every weight; its rank is m - H for all widths.
+    The Jacobian is that of the outputs at many random inputs by the weights, at random weights. Its rank is m - H at
+    most, and less for two reasons. At single points: nodes that are dead or always on, which in narrow ReLU networks
+    may be most points. At all points: without biases, a layer of one node (or a single input) before another hidden
+    layer of several; what follows is linear in that node's value on each side of zero, so no more than the slopes on
+    its sides remain, (2, 1, 5, 2) has rank 3, not 11. Such networks have more invariances than rescaling.
 
     Attributes:
         widths: numbers of nodes, one list a network, inputs first.
@@ -43,7 +47,7 @@ class CountInvariances(Task):
                 path_rank = int(np.linalg.matrix_rank(exponents(network, listed)))
                 label = "-".join(map(str, sizes))
                 for seed in config.seeds:
-                    rank = _jacobian_rank(network, seed, self.images)
+                    rank = jacobian_rank(network, seed, self.images)
                     rows.append((label, bias, seed, m, hidden, path_rank, rank))
         folder.metrics.unlink(missing_ok=True)
         folder.append(folder.metrics, rows)
@@ -51,7 +55,7 @@ class CountInvariances(Task):
         return f"{len(rows) - 1} ranks of {len(self.widths)} networks, with and without biases"
 
 
-def _jacobian_rank(network: Network, seed: int, images: int) -> int:
+def jacobian_rank(network: Network, seed: int, images: int) -> int:
     """Return the rank of d outputs / d weights at random weights, over random inputs; float64."""
     generator = torch.Generator().manual_seed(seed)
     x = 2 * torch.randn(images, network.sizes[0], dtype=torch.float64, generator=generator)
