@@ -6,6 +6,7 @@ from conftest import INVARIANT, batch, draw, stacked_gradients
 
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam, AdamW, RMSprop
+from scaleinv.runs.config import compose
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.symmetry.group import random_scales, rescale
 
@@ -81,6 +82,25 @@ class TestBits:
     def test_others_do_change(self, space, optimizer, dtype):
         one, other = both(space, optimizer, dtype)
         assert not torch.allclose(one[-1], other[-1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("preset", ["cycle", "gspace_invariant", "fixed_invariant"])
+def test_presets_that_promise_invariance_keep_it(preset):
+    space = compose([f"space={preset}"]).space
+    one, other = both(space, Adam(), torch.float32)
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("make", [CycleSpace, lambda choice: GSpace(choice, normalise="balanced")])
+def test_a_skeleton_that_changes_under_rescaling_is_refused(make):
+    with pytest.raises(ValueError, match="hungarian changes when the network is rescaled"):
+        make("hungarian")
+
+
+def test_the_sources_reparametrised_network_is_not_invariant():
+    """Its matching is not (thesis, 6.3.1); this is why the preset fixed_rescale promises nothing."""
+    one, other = both(compose(["space=fixed_rescale"]).space, SGD(), torch.float64)
+    assert not torch.allclose(one[-1], other[-1], rtol=1e-3)
 
 
 def test_fixed_weight_space_is_not_invariant_during_training():

@@ -19,11 +19,12 @@ class FixedWeightSpace(ParameterSpace):
     """The weights without one out-edge of every hidden node; dimension m - K.
 
     Fixing removes the symmetry from the space, but the gradients still depend on the values at which the weights
-    are fixed: only ``fix="rescale"`` makes training independent of a rescaled start, and no choice makes it
-    independent of rescaling during training.
+    are fixed: only ``fix="rescale"`` makes training independent of a rescaled start, with any skeleton but
+    ``hungarian``, and no choice makes it independent of rescaling during training.
 
     Attributes:
-        skeleton: which out-edges: ``default``, ``maxprod``, ``hungarian``, ``log_hungarian``, or explicit lists.
+        skeleton: which out-edges: ``default``, ``maxprod``, ``log_hungarian``, explicit lists, or the source's
+            ``hungarian``, which chooses others for a rescaled network.
         fix: ``overwrite`` them with ``value``, ``keep`` them, or ``rescale`` them to +-1.
         value: the number that ``overwrite`` sets, or one a member.
     """
