@@ -1,6 +1,7 @@
 """Promise: rescaling keeps the function, and gauges are what they say."""
 
 import time
+from itertools import pairwise
 
 import pytest
 import torch
@@ -99,11 +100,11 @@ def test_balance(network):
     torch.testing.assert_close(
         network.forward(balanced, images), network.forward(weights, images), rtol=1e-10, atol=1e-12
     )
-    for block in network.graph.blocks:
-        into = balanced[block.into].square().sum(-1)
-        if (bias := block.into.replace("weight", "bias")) in balanced:
-            into = into + balanced[bias].square()
-        torch.testing.assert_close(into, balanced[block.out].square().sum(-2), rtol=1e-9, atol=0)
+    for layer, reader in pairwise(network.layers):
+        into = balanced[layer.weight].square().sum(-1)
+        if layer.bias is not None:
+            into = into + balanced[layer.bias].square()
+        torch.testing.assert_close(into, balanced[reader.weight].square().sum(-2), rtol=1e-9, atol=0)
     assert_close(balance(network.graph, rescaled(network, weights)), balanced, rtol=1e-9)
     exact = rescaled(network, weights, sigma=3.0, powers_of_two=True)
     assert_close(balance(network.graph, exact), balanced, rtol=0)
@@ -117,7 +118,7 @@ def test_balancing_takes_no_time_to_speak_of(hidden):
     began = time.process_time()
     balanced = balance(network.graph, weights)
     assert time.process_time() - began < 2
-    for one, other in zip(network.layers, network.layers[1:], strict=False):
+    for one, other in pairwise(network.layers):
         into, out = balanced[one.weight].square().sum(-1), balanced[other.weight].square().sum(-2)
         torch.testing.assert_close(into, out, rtol=1e-5, atol=0)
 
@@ -133,7 +134,7 @@ def test_balance_from_far_away():
     images, _ = batch(network)
     wanted = network.forward(weights, images)
     torch.testing.assert_close(network.forward(balanced, images) / wanted, torch.ones_like(wanted), rtol=1e-9, atol=0)
-    for one, other in zip(network.layers, network.layers[1:], strict=False):
+    for one, other in pairwise(network.layers):
         into = balanced[one.weight].square().sum(-1) + balanced[one.bias].square()
         torch.testing.assert_close(into, balanced[other.weight].square().sum(-2), rtol=1e-10, atol=0)
     for i in range(3):

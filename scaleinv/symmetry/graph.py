@@ -9,7 +9,7 @@ an edge from its tail's class to its head's class (maths.md, section 1). Spaces 
 :class:`Graph`, so a new architecture needs a description, not another chart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -62,19 +62,32 @@ def _look_up(values: Tensor, classes: Tensor, contiguous: slice | None) -> Tenso
 
 @dataclass(frozen=True)
 class Block:
-    """Hidden channels that one tensor writes and another reads: classes ``start, ..., stop - 1``.
+    """Hidden channels that are written and read together: classes ``start, ..., stop - 1``.
 
     Attributes:
         start: first class of the block.
         stop: one past its last class.
-        into: name of the matrix whose entries lead into the block.
-        out: name of the matrix whose entries lead out of it.
     """
 
     start: int
     stop: int
-    into: str
-    out: str
+
+
+@dataclass(frozen=True)
+class Incidence:
+    """The entries of one parameter tensor that lead into, or out of, each of a block's n channels.
+
+    Attributes:
+        block: the channels.
+        name: the tensor.
+        table: flat positions of each channel's entries in the tensor's own dims, ascending, ``(n, k)``.
+        ends: class at the far end of each of them, ``(n, k)``.
+    """
+
+    block: Block
+    name: str
+    table: Tensor
+    ends: Tensor
 
 
 @dataclass(frozen=True)
@@ -84,7 +97,8 @@ class Graph:
     Attributes:
         shapes: own shape of every parameter tensor.
         edges: class of head and tail of every entry of every parameter tensor.
-        blocks: the hidden channels, from the inputs to the outputs.
+        blocks: the hidden channels, each class from 1 on in one of them; the order is that of an explicit skeleton's
+            lists.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -100,6 +114,71 @@ class Graph:
     def parameters(self) -> int:
         """Number m of scalar parameters, biases included."""
         return sum(torch.Size(shape).numel() for shape in self.shapes.values())
+
+    @cached_property
+    def from_inputs(self) -> tuple[Incidence, ...]:
+        """A tensor into every block, in an order in which the tails of each have had their turn.
+
+        Where several tensors write a block, it is the first that can be: into a residual stream its stem, for all
+        others read the stream.
+
+        Raises:
+            ValueError: there is no such order.
+        """
+        return self._ordered(self.blocks, "head", "tail")
+
+    @cached_property
+    def towards_outputs(self) -> tuple[Incidence, ...]:
+        """A tensor out of every block, in an order in which the heads of each have had their turn.
+
+        It is not the reverse of :attr:`from_inputs`: a residual stream is the first in both.
+
+        Raises:
+            ValueError: there is no such order.
+        """
+        return self._ordered(reversed(self.blocks), "tail", "head")
+
+    def incident(self, name: str, side: str, block: Block) -> Incidence | None:
+        """Find the entries of a tensor that have each class of a block at one side.
+
+        Args:
+            name: the tensor.
+            side: ``head`` for the entries that lead into the block, ``tail`` for those that lead out of it.
+            block: the channels.
+
+        Returns:
+            The entries, or None unless all classes have the same number of them, and at least one.
+        """
+        edges, shape = self.edges[name], self.shapes[name]
+        near, far = (edges.head, edges.tail) if side == "head" else (edges.tail, edges.head)
+        if not ((near >= block.start) & (near < block.stop)).any():
+            return None
+        classes = near.expand(shape).flatten()
+        positions = ((classes >= block.start) & (classes < block.stop)).nonzero()[:, 0]
+        classes = classes[positions]
+        counts = classes.bincount(minlength=block.stop)[block.start :]
+        if (counts != counts[0]).any():
+            return None
+        table = positions[classes.argsort(stable=True)].view(len(counts), -1)
+        return Incidence(block, name, table, far.expand(shape).flatten()[table])
+
+    def _ordered(self, blocks: Iterable[Block], near: str, far: str) -> tuple[Incidence, ...]:
+        """Take block after block that has a tensor whose far ends have all been reached."""
+        waiting, found, reached = list(blocks), list[Incidence](), {0}
+        far_ends = {name: set(getattr(edges, far).flatten().tolist()) for name, edges in self.edges.items()}
+        while waiting:
+            names = [name for name, ends in far_ends.items() if ends <= reached]
+            # Biases last: they could always be taken, but they are often zero.
+            names.sort(key=lambda name: len(self.shapes[name]) == 1)
+            nearest = (at for name in names for block in waiting if (at := self.incident(name, near, block)))
+            if (at := next(nearest, None)) is None:
+                start, stop = waiting[0].start, waiting[0].stop
+                way = "from the inputs to" if near == "head" else "to the outputs from"
+                raise ValueError(f"no tensor leads {way} the channels of classes {start} to {stop - 1}")
+            waiting.remove(at.block)
+            found.append(at)
+            reached |= set(range(at.block.start, at.block.stop))
+        return tuple(found)
 
     def members(self, weights: Weights) -> tuple[int, ...]:
         """Leading member dims that all tensors of ``weights`` share."""

@@ -4,6 +4,7 @@ The out-edges T carry the fixed weights, one a class; they form a tree towards t
 back to the inputs. In the source both lie on the diagonals; here they are two separate choices.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scaleinv.symmetry.graph import Block, Graph, Weights
+from scaleinv.symmetry.graph import Graph, Incidence, Weights
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class Pick:
         classes: the block's classes, shape ``(n,)``.
         index: flat position of each class's entry in the tensor's own dims, ``(n,)`` or ``(*members, n)``.
         ends: class at the far end of each entry (the head of an out-edge, the tail of an in-edge); like index.
+        own: number of the tensor's own dims.
     """
 
     name: str
     classes: Tensor
     index: Tensor
     ends: Tensor
+    own: int
 
     @cached_property
     def span(self) -> slice | None:
@@ -43,22 +46,22 @@ class Pick:
             return None
         return slice(first, last + 1, second - first)
 
-    def read(self, tensor: Tensor, own: int = 2) -> Tensor:
-        """Return a copy of the picked entries of ``tensor``, ``(*members, n)``; ``own`` counts its own dims."""
-        flat = tensor.flatten(-own)
+    def read(self, tensor: Tensor) -> Tensor:
+        """Return a copy of the picked entries of ``tensor``, ``(*members, n)``."""
+        flat = tensor.flatten(-self.own)
         return take(flat, self.index) if self.span is None else flat[..., self.span].clone()
 
-    def write(self, tensor: Tensor, values: Tensor | float, own: int = 2) -> Tensor:
+    def write(self, tensor: Tensor, values: Tensor | float) -> Tensor:
         """Return a copy of ``tensor`` with the picked entries replaced; differentiable."""
-        flat = tensor.flatten(-own)
+        flat = tensor.flatten(-self.own)
         index = self.index.expand(*flat.shape[:-1], -1)
         if isinstance(values, Tensor):
             return flat.scatter(-1, index, values.to(flat).expand(index.shape)).view(tensor.shape)
         return flat.scatter(-1, index, values).view(tensor.shape)
 
-    def zero_(self, tensor: Tensor, own: int = 2) -> None:
+    def zero_(self, tensor: Tensor) -> None:
         """Set the picked entries of a contiguous ``tensor`` to zero in place."""
-        flat = tensor.view(*tensor.shape[:-own], -1)
+        flat = tensor.view(*tensor.shape[: -self.own], -1)
         if self.span is not None:
             flat[..., self.span].zero_()
         elif self.index.dim() == 1:
@@ -66,9 +69,9 @@ class Pick:
         else:
             flat.scatter_(-1, self.index, 0.0)
 
-    def write_(self, tensor: Tensor, values: Tensor, own: int = 2) -> None:
+    def write_(self, tensor: Tensor, values: Tensor) -> None:
         """Replace the picked entries of a contiguous ``tensor`` in place."""
-        flat = tensor.view(*tensor.shape[:-own], -1)
+        flat = tensor.view(*tensor.shape[: -self.own], -1)
         if self.span is not None:
             flat[..., self.span].copy_(values)
         elif self.index.dim() == 1:
@@ -76,9 +79,9 @@ class Pick:
         else:
             flat.scatter_(-1, self.index, values)
 
-    def add_(self, tensor: Tensor, values: Tensor, own: int = 2) -> None:
+    def add_(self, tensor: Tensor, values: Tensor) -> None:
         """Add to the picked entries of a contiguous ``tensor`` in place."""
-        flat = tensor.view(*tensor.shape[:-own], -1)
+        flat = tensor.view(*tensor.shape[: -self.own], -1)
         if self.span is not None:
             flat[..., self.span].add_(values)
         else:
@@ -98,8 +101,8 @@ class Skeleton:
     """The out-edges T and the in-edges A of all hidden channels.
 
     Attributes:
-        out: T, one pick a block, the last block first, so that each pick's heads come before it.
-        into: A, one pick a block, the first block first, so that each pick's tails come before it.
+        out: T, one pick a block, in an order in which each pick's heads come before it.
+        into: A, one pick a block, in an order in which each pick's tails come before it.
     """
 
     out: tuple[Pick, ...]
@@ -137,7 +140,7 @@ class Skeleton:
 
     def fixed(self, graph: Graph) -> dict[str, Tensor]:
         """Return, for every parameter tensor that has fixed entries, a mask that is True at them."""
-        return {pick.name: pick.mask(graph) for pick in self.out}
+        return _masks(self.out, graph)
 
     def is_root(self, graph: Graph) -> list[Tensor]:
         """Return, for every pick of ``into``, which of its edges are free (not in T); shapes ``(..., n)``."""
@@ -145,7 +148,7 @@ class Skeleton:
         free = []
         for pick in self.into:
             if pick.name in fixed:
-                taken = fixed[pick.name].flatten(-2)
+                taken = fixed[pick.name].flatten(-pick.own)
                 index, taken = _broadcast_members(pick.index, taken)
                 free.append(~taken.gather(-1, index))
             else:
@@ -156,7 +159,7 @@ class Skeleton:
         """Return the same skeleton with its index tensors on ``device``."""
 
         def move(pick: Pick) -> Pick:
-            return Pick(pick.name, pick.classes.to(device), pick.index.to(device), pick.ends.to(device))
+            return Pick(pick.name, pick.classes.to(device), pick.index.to(device), pick.ends.to(device), pick.own)
 
         return Skeleton(tuple(move(pick) for pick in self.out), tuple(move(pick) for pick in self.into))
 
@@ -195,51 +198,40 @@ def _broadcast_members(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     return first.expand(*members, -1), second.expand(*members, -1)
 
 
-def _out_pick(graph: Graph, block: Block, rows: Tensor) -> Pick:
-    """Pick, for every channel c of a block, entry ``(rows[c], c)`` of the matrix that reads the block."""
-    columns = graph.shapes[block.out][1]
-    classes = torch.arange(block.start, block.stop, device=rows.device)
-    return Pick(
-        block.out,
-        classes,
-        rows * columns + torch.arange(columns, device=rows.device),
-        graph.edges[block.out].head.to(rows.device)[:, 0][rows],
+def _pick(graph: Graph, at: Incidence, choice: Tensor) -> Pick:
+    """Pick entry number ``choice[..., c]`` of those of every channel c; shape ``(n,)`` or ``(*members, n)``."""
+    index, ends = (
+        listed.expand(*choice.shape, -1).gather(-1, choice.unsqueeze(-1)).squeeze(-1) for listed in (at.table, at.ends)
     )
-
-
-def _into_pick(graph: Graph, block: Block, columns: Tensor) -> Pick:
-    """Pick, for every channel r of a block, entry ``(r, columns[r])`` of the matrix that writes the block."""
-    rows, width = graph.shapes[block.into]
-    classes = torch.arange(block.start, block.stop, device=columns.device)
-    return Pick(
-        block.into,
-        classes,
-        torch.arange(rows, device=columns.device) * width + columns,
-        graph.edges[block.into].tail.to(columns.device)[0][columns],
-    )
+    classes = torch.arange(at.block.start, at.block.stop, device=choice.device)
+    return Pick(at.name, classes, index, ends, len(graph.shapes[at.name]))
 
 
 def default(graph: Graph, weights: Weights) -> Skeleton:
     """Choose the source's diagonals, modulo the layer's other side, which fits any widths.
 
-    ``T[c] = (c mod d_out, c)`` and ``A[r] = (r, r mod d_in)`` (maths.md, 2.7).
+    ``T[c] = (c mod d_out, c)`` and ``A[r] = (r, r mod d_in)`` (maths.md, 2.7); of a kernel the middle tap.
     """
-    device = next(iter(weights.values())).device
-    out, into = [], []
-    for block in graph.blocks:
-        width = torch.arange(block.stop - block.start, device=device)
-        out.append(_out_pick(graph, block, width % graph.shapes[block.out][0]))
-        into.append(_into_pick(graph, block, width % graph.shapes[block.into][1]))
-    return Skeleton(tuple(reversed(out)), tuple(into))
+
+    def pick(at: Incidence) -> Pick:
+        channels, entries = at.table.shape
+        taps = math.prod(graph.shapes[at.name][2:])
+        number = torch.arange(channels, device=at.table.device)
+        return _pick(graph, at, number % (entries // taps) * taps + taps // 2)
+
+    return Skeleton(tuple(map(pick, graph.towards_outputs)), tuple(map(pick, graph.from_inputs)))
 
 
 def maxprod(graph: Graph, weights: Weights) -> Skeleton:
     """Choose the edges with the largest products: ``T[c] = argmax_r |W[r, c] S_r|``, ``A[r] = argmax_c |W[r, c] P_c|``.
 
-    The choice does not change under rescaling, and no other forest has a larger ``|S_c|`` (maths.md, 2.7).
+    The choice does not change under rescaling, and no other forest in the same tensors has a larger ``|S_c|``
+    (maths.md, 2.7).
     """
-    out = _choose_out(graph, weights, lambda scored: scored.argmax(-2))
-    return Skeleton(out, _choose_into(graph, weights))
+    return Skeleton(
+        _choose(graph, weights, graph.towards_outputs, lambda at, scored: scored.argmax(-1)),
+        _choose(graph, weights, graph.from_inputs, lambda at, scored: scored.argmax(-1)),
+    )
 
 
 def hungarian(graph: Graph, weights: Weights) -> Skeleton:
@@ -269,23 +261,21 @@ def explicit(graph: Graph, weights: Weights, out: Sequence, into: Sequence) -> S
         ValueError: a list has the wrong length or a node outside the layer; the message says which.
     """
     _check_lists(graph, out, into)
-    device = next(iter(weights.values())).device
-    outs = [
-        _out_pick(graph, b, torch.tensor(list(rows), device=device)) for b, rows in zip(graph.blocks, out, strict=True)
-    ]
-    intos = [
-        _into_pick(graph, b, torch.tensor(list(cs), device=device)) for b, cs in zip(graph.blocks, into, strict=True)
-    ]
-    return Skeleton(tuple(reversed(outs)), tuple(intos))
+
+    def picks(order: Sequence[Incidence], lists: Sequence) -> tuple[Pick, ...]:
+        of_block = dict(zip(graph.blocks, lists, strict=True))
+        return tuple(_pick(graph, at, torch.tensor(list(of_block[at.block]), device=at.table.device)) for at in order)
+
+    return Skeleton(picks(graph.towards_outputs, out), picks(graph.from_inputs, into))
 
 
 def _check_lists(graph: Graph, out: Sequence, into: Sequence) -> None:
-    for key, given in (("out", out), ("into", into)):
+    for key, order, given in (("out", graph.towards_outputs, out), ("into", graph.from_inputs, into)):
         if len(given) != len(graph.blocks):
             raise ValueError(f"skeleton.{key} lists {len(given)} hidden layers, the network has {len(graph.blocks)}")
+        shapes = {at.block: at.table.shape for at in order}
         for number, (block, nodes) in enumerate(zip(graph.blocks, given, strict=True), 1):
-            width = block.stop - block.start
-            limit = graph.shapes[block.out][0] if key == "out" else graph.shapes[block.into][1]
+            width, limit = shapes[block]
             if len(nodes) != width or not all(isinstance(n, int) and 0 <= n < limit for n in nodes):
                 raise ValueError(
                     f"skeleton.{key}, hidden layer {number}: needs {width} nodes between 0 and {limit - 1},"
@@ -309,8 +299,9 @@ def check_choice(choice: str | Mapping, graph: Graph) -> None:
     """Find out whether :func:`choose` can make a skeleton, without weights.
 
     Raises:
-        ValueError: no such choice, or lists that do not fit the network.
+        ValueError: no such choice, lists that do not fit the network, or channels that cannot be reached.
     """
+    _ = graph.from_inputs, graph.towards_outputs  # they raise
     if isinstance(choice, Mapping):
         if set(choice) != {"out", "into"}:
             raise ValueError(f"an explicit skeleton has the keys out and into, got {sorted(choice)}")
@@ -331,46 +322,66 @@ def choose(choice: str | Mapping, graph: Graph, weights: Weights) -> Skeleton:
     return CHOICES[choice](graph, weights)
 
 
-def _double(weights: Weights) -> dict[str, Tensor]:
-    """Return the weights in float64: products along deep skeletons underflow in float32."""
-    return {name: w.double() for name, w in weights.items()}
+def _choose(
+    graph: Graph,
+    weights: Weights,
+    order: Sequence[Incidence],
+    choice: Callable[[Incidence, Tensor], Tensor],
+) -> tuple[Pick, ...]:
+    """Choose an entry for every channel, block by block.
 
+    Args:
+        graph: the network.
+        weights: tensors ``(*members, own shape)``.
+        order: of the blocks, and by which tensors they are left or reached.
+        choice: maps ``|w|`` times the product at the far end, ``(*members, n, k)``, to entry numbers
+            ``(*members, n)``.
 
-def _choose_out(graph: Graph, weights: Weights, rows: Callable[[Tensor], Tensor]) -> tuple[Pick, ...]:
-    """Choose T from the last block to the first; ``rows`` maps ``|W[r, c] S_r|`` to a row for every column."""
-    doubled = _double(weights)
-    out: list[Pick] = []
-    for block in reversed(graph.blocks):
-        S = _products(out, graph, _read(out, doubled), doubled).abs()
-        scored = doubled[block.out].abs() * S[..., graph.edges[block.out].head]
-        out.append(_out_pick(graph, block, rows(scored)))
-    return tuple(out)
-
-
-def _choose_into(graph: Graph, weights: Weights, prefer: Mapping[str, Tensor] | None = None) -> tuple[Pick, ...]:
-    """Choose A from the first block on: a preferred entry of the row if it has one, else the largest product."""
-    doubled = _double(weights)
-    into: list[Pick] = []
-    for block in graph.blocks:
-        P = _products(into, graph, _read(into, doubled), doubled).abs()
-        scored = doubled[block.into].abs() * P[..., graph.edges[block.into].tail]
-        if prefer and block.into in prefer:
-            scored = torch.where(prefer[block.into], torch.inf, scored)
-        into.append(_into_pick(graph, block, scored.argmax(-1)))
-    return tuple(into)
+    Returns:
+        One pick a block.
+    """
+    like = next(iter(weights.values()))
+    # In float64: products along deep skeletons underflow in float32.
+    products = torch.ones(*graph.members(weights), graph.hidden + 1, dtype=torch.float64, device=like.device)
+    picks = []
+    for at in order:
+        sizes = weights[at.name].flatten(-len(graph.shapes[at.name]))[..., at.table].double().abs()
+        scored = sizes * products[..., at.ends]
+        chosen = choice(at, scored)
+        picks.append(_pick(graph, at, chosen))
+        products[..., at.block.start : at.block.stop] = scored.gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
+    return tuple(picks)
 
 
 def _matched(graph: Graph, weights: Weights, cost: Callable[[Tensor], Tensor]) -> Skeleton:
     from scipy.optimize import linear_sum_assignment  # takes most of a second to import
 
-    def match(scored: Tensor) -> Tensor:
-        height, width = scored.shape[-2:]
-        # Where there are fewer rows than columns a row serves several nodes, as evenly as can be.
-        tiled = cost(scored).repeat_interleave(-(-width // height), dim=-2)
+    def match(at: Incidence, scored: Tensor) -> Tensor:
+        channels, entries = scored.shape[-2:]
+        # Where there are fewer entries than channels an entry number serves several channels, as evenly as can be.
+        copies = -(-channels // entries)
+        tiled = cost(scored).repeat_interleave(copies, dim=-1)
         flat = tiled.flatten(0, -3) if tiled.dim() > 2 else tiled[None]
-        copies = tiled.shape[-2] // height
-        rows = [torch.as_tensor(linear_sum_assignment(one.mT.cpu().numpy())[1]) // copies for one in flat]
-        return torch.stack(rows).view(*scored.shape[:-2], width).to(scored.device)
+        numbers = [torch.as_tensor(linear_sum_assignment(one.cpu().numpy())[1]) // copies for one in flat]
+        return torch.stack(numbers).view(*scored.shape[:-1]).to(scored.device)
 
-    out = _choose_out(graph, weights, match)
-    return Skeleton(out, _choose_into(graph, weights, prefer={pick.name: pick.mask(graph) for pick in out}))
+    out = _choose(graph, weights, graph.towards_outputs, match)
+    fixed = _masks(out, graph)
+
+    def prefer_fixed(at: Incidence, scored: Tensor) -> Tensor:
+        """Take a fixed entry where the channel has one, else the largest product."""
+        if at.name in fixed:
+            own = len(graph.shapes[at.name])
+            scored = torch.where(fixed[at.name].flatten(-own)[..., at.table], torch.inf, scored)
+        return scored.argmax(-1)
+
+    return Skeleton(out, _choose(graph, weights, graph.from_inputs, prefer_fixed))
+
+
+def _masks(picks: Sequence[Pick], graph: Graph) -> dict[str, Tensor]:
+    """Return, for every tensor with picked entries, a mask that is True at them."""
+    masks: dict[str, Tensor] = {}
+    for pick in picks:
+        mask = pick.mask(graph)
+        masks[pick.name] = masks[pick.name] | mask if pick.name in masks else mask
+    return masks

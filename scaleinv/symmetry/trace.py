@@ -163,7 +163,7 @@ def _chain_graph(layers: Sequence[Layer], shapes: dict[str, tuple[int, ...]]) ->
                     f"{reader.weight} reads {shapes[reader.weight][1]} inputs, {layer.weight} writes {width}"
                 )
             head = torch.arange(start, start + width)
-            blocks.append(Block(start, start + width, layer.weight, reader.weight))
+            blocks.append(Block(start, start + width))
             start += width
         edges[layer.weight] = Edges(head[:, None], tail[None, :])
         if layer.bias is not None:
