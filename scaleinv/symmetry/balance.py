@@ -88,6 +88,17 @@ class _Energy:
         values = values.sum(shared, keepdim=True) if shared else values
         return torch.zeros_like(like).index_add_(-1, classes.flatten(), values.flatten(-classes.dim()))
 
+    def weighted_sums(self, x: Tensor, end: str) -> Tensor:
+        """Add up the squares times ``x`` at their other ends, at the classes of one end; like :meth:`collect`."""
+        head, tail = self.edges.head, self.edges.tail
+        if head.dim() == 2 and head.shape[1] == 1 == tail.shape[0]:
+            # A matrix: one product, which makes nothing of its size.
+            matrix, near, far = (self.squares, head, tail) if end == "head" else (self.squares.mT, tail, head)
+            sums = (matrix @ x[..., far.flatten(), None]).squeeze(-1)
+            return torch.zeros_like(x).index_add_(-1, near.flatten(), sums)
+        at_far = self.edges.at_tails if end == "head" else self.edges.at_heads
+        return self.collect(self.squares * at_far(x), end, x)
+
 
 def _totals(flow: Sequence[_Energy], end: str, like: Tensor) -> Tensor:
     return torch.stack([e.collect(e.squares, end, like) for e in flow]).sum(0)
@@ -102,8 +113,7 @@ def _solve(flow: Sequence[_Energy], diagonal: Tensor, right: Tensor, tolerance: 
     def laplacian(x: Tensor) -> Tensor:
         y = diagonal * x
         for e in flow:
-            y = y - e.collect(e.squares * e.edges.at_tails(x), "head", x)
-            y = y - e.collect(e.squares * e.edges.at_heads(x), "tail", x)
+            y = y - e.weighted_sums(x, "head") - e.weighted_sums(x, "tail")
         return free(y)
 
     def dot(first: Tensor, second: Tensor) -> Tensor:
