@@ -3,11 +3,13 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 import hydra
-from omegaconf import DictConfig
 
 from scaleinv.runs import outcomes
+from scaleinv.runs.cells import Account
+from scaleinv.runs.composing import check_overrides, check_repeats
 from scaleinv.runs.suggestions import conf_folder
 
 
@@ -15,22 +17,21 @@ def main() -> None:
     """Run one configuration, or with ``-m`` every cell of a sweep; the README lists the exit codes."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets errors through, for outcomes.explain
     signal.signal(signal.SIGTERM, outcomes.terminate)
-    outcomes.register_summary()
+    with outcomes.printed():
+        sys.exit(_command(sys.argv[1:]))
+
+
+def _command(arguments: Sequence[str]) -> int:
+    """Do it; return the exit code."""
+    account = Account()
     try:
-        outcomes.check_repeats(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(_job)()
+        check_repeats(arguments)
+        check_overrides(arguments)
+        with account.kept():
+            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(account.run)()
     except (Exception, KeyboardInterrupt) as error:
-        sys.exit(outcomes.explain(error))
-    sys.exit(outcomes.exit_code())
-
-
-def _job(composed: DictConfig) -> None:
-    with outcomes.guarded():
-        from scaleinv.runs.config import parse
-        from scaleinv.runs.run import run
-
-        config = parse(composed)
-        outcomes.report(config, run(config))
+        return account.close(outcomes.explain(account.translated(error)))
+    return account.close()
 
 
 if __name__ == "__main__":

@@ -8,15 +8,12 @@ Runs that several experiments share are trained once. What belongs to what is wr
 
 import argparse
 import json
-import shlex
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from tqdm import tqdm
@@ -24,10 +21,10 @@ from tqdm import tqdm
 from scaleinv.report.claims import judge_all, print_table
 from scaleinv.report.figures.__main__ import draw_all
 from scaleinv.report.release import departures
+from scaleinv.runs.composing import composer
 from scaleinv.runs.config import Config, parse
-from scaleinv.runs.errors import ScaleinvError, UserError
+from scaleinv.runs.errors import ScaleinvError, UserError, file_trouble
 from scaleinv.runs.folder import RunFolder, write_atomically
-from scaleinv.runs.outcomes import register_summary
 from scaleinv.runs.records import INDEX
 from scaleinv.runs.run import run
 from scaleinv.runs.suggestions import conf_folder, did_you_mean
@@ -35,10 +32,9 @@ from scaleinv.runs.suggestions import conf_folder, did_you_mean
 
 @dataclass(frozen=True)
 class Job:
-    """One run of an experiment, and the command that makes it alone."""
+    """One run of an experiment."""
 
     experiment: str
-    command: str
     config: Config
 
     @property
@@ -68,19 +64,14 @@ def plan(profile: str, names: Sequence[str], overrides: Sequence[str] = ()) -> l
     Raises:
         ConfigError: a configuration is wrong.
     """
-    register_summary()
     jobs = []
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+    with composer() as composed:
         for name in names:
             base = [f"experiment={name}", f"profile={profile}"]
-            composed = hydra_compose("config", base, return_hydra_config=True)
-            params = composed.hydra.sweeper.params or {}
+            params = composed(base)[1].sweeper.params or {}
             words = [f"{key}={value}" for key, value in params.items()]
             batches = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)[0]
-            for job in batches:
-                words = [*base, *job, *overrides]
-                command = shlex.join(["scaleinv-run", *words, "hydra.mode=RUN"])
-                jobs.append(Job(name, command, parse(hydra_compose("config", words))))
+            jobs += [Job(name, parse(*composed([*base, *job, *overrides]))) for job in batches]
     return jobs
 
 
@@ -93,7 +84,11 @@ def once(jobs: Sequence[Job]) -> list[Job]:
 
 
 def write_index(profile: str, jobs: Sequence[Job], folder: Path) -> None:
-    """Write which runs belong to which experiment, with the command that makes them."""
+    """Write which runs belong to which experiment, with the command that makes them.
+
+    Raises:
+        UserError: an ``index.json`` that is none of a study stands there.
+    """
     listed: dict[str, dict[str, object]] = {}
     for job in jobs:
         command = f"scaleinv-run experiment={job.experiment} profile={profile}"
@@ -103,8 +98,19 @@ def write_index(profile: str, jobs: Sequence[Job], folder: Path) -> None:
         if job.config.run_id not in runs:
             runs.append(job.config.run_id)
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / INDEX).exists() and not _is_index(folder / INDEX):
+        raise UserError("this is no index of a study", folder / INDEX, "move it away, or set results=elsewhere")
     content = json.dumps({"profile": profile, "experiments": listed}, indent=1) + "\n"
     write_atomically(folder / INDEX, content.encode())
+
+
+def _is_index(path: Path) -> bool:
+    """Whether a study wrote this file."""
+    try:
+        entries = json.loads(path.read_text())
+    except ValueError:
+        return False
+    return isinstance(entries, dict) and {"profile", "experiments"} <= set(entries)
 
 
 def train(jobs: Sequence[Job]) -> list[str]:
@@ -120,11 +126,11 @@ def train(jobs: Sequence[Job]) -> list[str]:
     for i, job in enumerate(missing, 1):
         elapsed = time.monotonic() - began
         left = f", about {elapsed / spent * (total - spent) / 60:.0f} min left" if spent > 0 else ""
-        tqdm.write(f"[{i}/{len(missing)}{left}] {job.experiment}: {job.config.folder}")
+        tqdm.write(f"[{i}/{len(missing)}{left}] {job.experiment}, {job.config.title}: {job.config.folder}")
         try:
-            tqdm.write(f"  {run(job.config, job.command)}")
+            tqdm.write(f"  {run(job.config)}")
         except ScaleinvError as error:
-            errors.append(f"{error}\n  again: {job.command}")
+            errors.append(f"{error}\n  again: {job.config.command}")
             tqdm.write(str(error))
         spent += job.cost
     return errors
@@ -184,6 +190,8 @@ def main() -> None:
         compare(folder, conf_folder().parent / "results" / "release" / profile)
     except UserError as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(str(UserError(*file_trouble(error))))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)

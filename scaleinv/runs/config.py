@@ -16,12 +16,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from scaleinv.runs.composing import composer, once_each, shell_command, surroundings
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.registry import find, names
-from scaleinv.runs.suggestions import conf_folder, did_you_mean
+from scaleinv.runs.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from scaleinv.networks.base import Architecture
@@ -39,6 +41,7 @@ WITHOUT_EFFECT = {
     "keep",
     "checkpoint_seconds",
     "progress",
+    "objective",
     "dataset.root",
     "dataset.download",
 }
@@ -49,6 +52,12 @@ AXES = {"optimizer.lr": "lr", "seeds": "seed", "space.value": "value"}
 READ_ELSEWHERE = {"dataset.hidden"}
 # Hydra's own, and the budget that experiments read theirs from.
 BESIDE = {"hydra", "study"}
+# Groups in which a file is chosen by name; a file may be a preset, whose name its keys do not hold.
+CHOICES = ("dataset", "network", "space", "optimizer", "start", "task")
+# What a run may give to a search over runs as the number to minimise.
+OBJECTIVES = ("best_val_loss", "last_val_loss", "none")
+# Longest name of a folder on the file systems in use.
+NAME_BYTES = 255
 # Groups whose options are the fields of a class: where the classes are, and what they are.
 CLASSES = {
     "network": ("scaleinv.networks", "Architecture"),
@@ -88,7 +97,10 @@ class Config:
         lrs: learning rates of the grid.
         seeds: replicates.
         values: of the fixed weights, or ``(None,)`` where nothing is overwritten.
+        objective: what a search over runs minimises, one of ``OBJECTIVES``.
         resolved: every key with its final value, as written to ``config.yaml``.
+        choices: file that was chosen in each of the groups ``CHOICES``; it may be a preset (``gspace_keep``).
+        arguments: of the command that makes this run; None if it was read from a ``config.yaml``.
     """
 
     dataset: DatasetConfig
@@ -114,7 +126,10 @@ class Config:
     keep: str | tuple[int, ...] | None
     checkpoint_seconds: float
     progress: bool
+    objective: str
     resolved: dict[str, Any]
+    choices: dict[str, str]
+    arguments: tuple[str, ...] | None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -128,6 +143,16 @@ class Config:
         words = self.task.words(self.resolved["task"]["name"], self.labels)
         readable = "-".join(re.sub(r"[^\w.]+", "_", word) for word in words)
         return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+    @property
+    def title(self) -> str:
+        """Name the run for a person, as its folder is named, with presets by their own names."""
+        return " ".join(self.task.words(self.choices["task"], self.choices))
+
+    @property
+    def command(self) -> str:
+        """The command that makes this run, or a comment if it was read from a ``config.yaml``."""
+        return "# no command: see config.yaml" if self.arguments is None else shell_command(self.arguments)
 
     @property
     def folder(self) -> Path:
@@ -152,17 +177,19 @@ def leaves(nest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-def parse(composed: DictConfig) -> Config:
+def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
     """Check what Hydra composed.
 
     Args:
         composed: all groups and keys of ``conf/config.yaml``.
+        hydra: Hydra's own keys; which files were chosen and which overrides were given are read from it. None for what
+            was composed earlier: the ``config.yaml`` of a run.
 
     Raises:
         ConfigError: a key is unknown or missing, or a value has the wrong type or is out of range.
     """
     raw = _plain(composed)
-    top = {f.name for f in fields(Config)} - {"lrs", "values", "resolved"}
+    top = {f.name for f in fields(Config)} - {"lrs", "values", "resolved", "choices", "arguments"}
     for key in sorted(set(raw) ^ top):
         if key in raw:
             raise ConfigError(f"there is no key {key}", key, did_you_mean(key, sorted(top)))
@@ -182,12 +209,15 @@ def parse(composed: DictConfig) -> Config:
         "chunk": _auto(raw, "chunk"),
         "keep": _keep(raw["keep"], raw["epochs"]),
         "dtype": _one_of(raw, "dtype", ("float32", "float64")),
+        "objective": _one_of(raw, "objective", OBJECTIVES),
         **{key: _typed(raw[key], bool, key) for key in ("tf32", "rerun", "progress")},
         **{key: _typed(raw[key], str, key) for key in ("name", "device", "results")},
     }
     _check_folder_name(checked["name"])
     for key, allowed in (("split", ("test", "holdout")), ("normalise", ("half", "dataset"))):
         _one_of(raw["dataset"], key, allowed, "dataset.")
+    if any(len(part.encode()) > NAME_BYTES for part in Path(checked["name"]).parts):
+        raise ConfigError(f"too long for the name of a folder: {len(checked['name'])} characters", "name", "shorten it")
     resolved = {
         **raw,
         "seeds": list(seeds),
@@ -206,6 +236,8 @@ def parse(composed: DictConfig) -> Config:
         seeds=seeds,
         values=values,
         resolved=resolved,
+        choices={group: str(hydra.runtime.choices[group] if hydra else raw[group]["name"]) for group in CHOICES},
+        arguments=(*surroundings(hydra), *once_each(hydra.overrides.task)) if hydra else None,
         **checked,
     )
 
@@ -255,15 +287,13 @@ def _probes(given: Any) -> "tuple[Probe, ...]":
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
-    """Build from a script what the command line builds: ``compose(["dataset=mnist", "optimizer.lr=[0.1,0.01]"])``."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
+    """Build from a script what the command line builds: ``compose(["dataset=mnist", "optimizer.lr=[0.1,0.01]"])``.
 
-    from scaleinv.runs.outcomes import register_summary
-
-    register_summary()
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        return parse(hydra_compose("config", list(overrides)))
+    Raises:
+        ConfigError: a key is unknown or missing, or a value has the wrong type or is out of range.
+    """
+    with composer() as composed:
+        return parse(*composed(overrides))
 
 
 def _plain(composed: DictConfig) -> dict[str, Any]:
@@ -407,7 +437,9 @@ def _seeds(given: Any) -> tuple[int, ...]:
     """Read a number of seeds or a list of them."""
     if _fits(given, int):
         if given < 1:
-            raise ConfigError(f"seeds must be at least 1, got {given}", "seeds")
+            raise ConfigError(
+                f"seeds must be at least 1, got {given}", "seeds", "write seeds=[0] for seed 0, seeds=3 for three seeds"
+            )
         return tuple(range(given))
     if not isinstance(given, list) or not given:
         raise ConfigError(f"seeds must be a whole number or a list of them, got {given!r}", "seeds")

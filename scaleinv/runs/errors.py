@@ -1,5 +1,23 @@
 """Errors that a user can mend: what is wrong, where, and how to mend it."""
 
+import errno
+import os
+from pathlib import Path
+
+_ELSEWHERE = "or choose another folder with results=..."
+_MENDS = {
+    errno.ENOSPC: "make room; the same command goes on",
+    errno.EDQUOT: "make room; the same command goes on",
+    errno.EROFS: f"make it writable, {_ELSEWHERE}",
+    errno.EACCES: f"give yourself the right to read and write it, {_ELSEWHERE}",
+    errno.EPERM: f"give yourself the right to read and write it, {_ELSEWHERE}",
+    errno.EEXIST: f"move away what stands there, {_ELSEWHERE}",
+    errno.ENOTDIR: f"move away what stands there, {_ELSEWHERE}",
+    errno.EISDIR: f"move away what stands there, {_ELSEWHERE}",
+    errno.ELOOP: f"move away what stands there, {_ELSEWHERE}",
+    errno.ENAMETOOLONG: "choose shorter names for name and results",
+}
+
 
 class ScaleinvError(Exception):
     """An error that is shown as three lines, without a traceback."""
@@ -33,3 +51,20 @@ class ConfigError(UserError):
 
 class DataError(UserError):
     """A data set that is missing or damaged."""
+
+
+def file_trouble(error: OSError, path: object = "") -> tuple[str, str, str]:
+    """Say what the operating system refused, where, and how to mend it: the arguments of a :class:`ScaleinvError`.
+
+    Args:
+        error: what it raised.
+        path: file or folder that was in use; the error knows better where it names one.
+    """
+    what = error.strerror or str(error).strip() or type(error).__name__
+    where = str(error.filename or path)
+    for above in (Path(where), *Path(where).parents) if where else ():
+        if os.path.islink(above) and not os.path.exists(above):  # noqa: PTH110, PTH114  (pathlib's raise for long names)
+            what, where = "this link leads nowhere", str(above)
+        elif error.errno == errno.ENOTDIR and os.path.isfile(above):  # noqa: PTH113
+            what, where = "this is a file, not a folder", str(above)
+    return what, where, _MENDS.get(error.errno or 0, "")

@@ -15,7 +15,7 @@ import platform
 import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,8 @@ class RunFolder:
             owner.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}))
             yield
         finally:
-            owner.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that became read-only
+                owner.unlink(missing_ok=True)
             lock.release()
 
     def clear(self) -> None:

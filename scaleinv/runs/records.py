@@ -192,7 +192,8 @@ def _read(folders: Iterable[Path], keys: Sequence[str] | None) -> "pd.DataFrame"
             by_configuration[configuration] = pd.concat([earlier, frame], ignore_index=True)
         else:
             by_configuration[configuration] = frame
-        shown = decisive if keys is None else {key: value for key, value in leaves(resolved) if key in keys}
+        named = leaves({**resolved, "choices": run.manifest.get("choices", {})})
+        shown = decisive if keys is None else {key: value for key, value in named if key in keys}
         added |= dict.fromkeys(shown)
         frames.append(frame.assign(**{key: [_cell(value)] * len(frame) for key, value in shown.items()}))
     filled = [frame for frame in frames if len(frame)]

@@ -1,22 +1,22 @@
 """Do what a configuration says, once: lock its folder, skip what is done, leave an account of failures."""
 
-import shlex
-import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from scaleinv.runs.config import Config
 from scaleinv.runs.environment import checkout, pick_device, set_up
-from scaleinv.runs.errors import RunFailedError, UserError
-from scaleinv.runs.folder import RunFolder
+from scaleinv.runs.errors import RunFailedError, UserError, file_trouble
+from scaleinv.runs.folder import DamagedError, RunFolder, write_atomically
+from scaleinv.runs.outcomes import complain
 from scaleinv.runs.provenance import changes, sources
 
 
-def run(config: Config, command: str | None = None) -> str:
+def run(config: Config) -> str:
     """Run a configuration, or skip it if it is done.
 
     Args:
         config: checked.
-        command: to keep beside the records; None takes this process's own.
 
     Returns:
         One line that says what came out.
@@ -27,35 +27,29 @@ def run(config: Config, command: str | None = None) -> str:
     """
     folder = RunFolder(config.folder)
     set_up(pick_device(config.device), config.threads, config.tf32)
-    if not config.rerun and folder.is_done:
-        folder.read_metrics()  # refuses them if they are not what the run wrote
-        config.task.require_kept(config, folder)
-        return "\n  ".join([f"done before, {folder.manifest['rows']} rows (rerun=true trains again)", *_notes(config)])
-    config.task.prepare(config)
-    with folder.locked():
+    with _refused(folder.path):
+        if not config.rerun and folder.is_done:
+            folder.read_metrics()  # refuses them if they are not what the run wrote
+            config.task.require_kept(config, folder)
+            before = f"done before, {folder.manifest['rows']} rows (rerun=true trains again)"
+            return "\n  ".join([before, *_notes(config)])
+    with _refused(config.dataset.root):
+        config.task.prepare(config)
+    with _refused(folder.path), folder.locked():
         if config.rerun:
             folder.clear()
-        folder.write_config(config.resolved, command or shlex.join(["scaleinv-run", *sys.argv[1:]]))
+        elif folder.metrics.exists() and not folder.manifest:
+            raise DamagedError(
+                "metrics.csv has no manifest beside it", folder.metrics, "move it away, or start with rerun=true"
+            )
+        folder.write_config(config.resolved, config.command)
         if folder.is_begun:  # and goes on; the code that began it stays in its manifest
             for note in _notes(config):
-                print(f"  {note}", file=sys.stderr)
+                complain(f"  {note}")
             folder.update_manifest(status="running")
         else:
-            folder.update_manifest(status="running", sources=sources(config))
-        try:
-            return config.task.run(config, folder)
-        except UserError:
-            raise
-        except Exception as error:
-            (folder.path / "error.txt").write_text(traceback.format_exc())
-            folder.update_manifest(status="failed")
-            first = (str(error).strip() or "no message").splitlines()[0]
-            raise RunFailedError(
-                f"{type(error).__name__}: {first}", folder.path / "error.txt", "the same command tries again"
-            ) from error
-        except BaseException:  # Ctrl-C or SIGTERM; the last checkpoint stands
-            folder.update_manifest(status="interrupted")
-            raise
+            folder.update_manifest(status="running", sources=sources(config), choices=config.choices)
+        return _work(config, folder)
 
 
 def _notes(config: Config) -> list[str]:
@@ -63,3 +57,38 @@ def _notes(config: Config) -> list[str]:
     manifest = RunFolder(config.folder).manifest
     found = changes(manifest, sources(config), checkout())
     return [f"note: made by other code: {'; '.join(found)}; rerun=true trains again with this one"] if found else []
+
+
+def _work(config: Config, folder: RunFolder) -> str:
+    """Do the task in a locked folder; whatever stops it, the folder says so."""
+    try:
+        return config.task.run(config, folder)
+    except UserError:
+        raise
+    except Exception as error:
+        account = folder.path / "error.txt"
+        with suppress(OSError):  # a full disk takes no account of its being full
+            write_atomically(account, traceback.format_exc().encode())
+        _end(folder, "failed")
+        if isinstance(error, OSError):
+            raise RunFailedError(*file_trouble(error, folder.path)) from error
+        first = (str(error).strip() or "no message").splitlines()[0]
+        raise RunFailedError(f"{type(error).__name__}: {first}", account, "the same command tries again") from error
+    except BaseException:  # Ctrl-C or SIGTERM; the last checkpoint stands
+        _end(folder, "interrupted")
+        raise
+
+
+def _end(folder: RunFolder, status: str) -> None:
+    """Write down how a run ended, if that can be written."""
+    with suppress(OSError, DamagedError):
+        folder.update_manifest(status=status)
+
+
+@contextmanager
+def _refused(path: object) -> Iterator[None]:
+    """Say in words what the operating system refused before anything was started."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(*file_trouble(error, path)) from error

@@ -1,0 +1,204 @@
+"""The runs of one command, one or with ``-m`` many: whichever launcher runs them, each is accounted for.
+
+Knows no torch before a run starts.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from scaleinv.runs.composing import shell_command, surroundings
+from scaleinv.runs.errors import ConfigError, RunFailedError, ScaleinvError
+from scaleinv.runs.outcomes import DONE, FAILED, INTERRUPTED, complain, explain, say
+from scaleinv.runs.folder import write_atomically
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended; what its process, here or elsewhere, gives back.
+
+    Attributes:
+        code: exit code.
+        objective: for the sweeper; infinite if the run failed.
+        number: of the cell, from 0; None for a run that is no cell.
+    """
+
+    code: int
+    objective: float | None
+    number: int | None = None
+
+
+def run_once(composed: DictConfig, heading: str = "") -> Ending:
+    """Run what Hydra composed and print how it ended; an error is explained, so that other cells go on."""
+    hydra = HydraConfig.get()
+    number = None if hydra.mode is None or not heading else int(hydra.job.num)
+    try:
+        from scaleinv.runs.config import parse
+        from scaleinv.runs.objective import objective
+        from scaleinv.runs.run import run
+
+        config = parse(composed, hydra)
+        ending = run(config)
+        say(f"{heading}{config.folder}\n  {ending}")
+        return Ending(DONE, objective(config), number)
+    except Exception as error:
+        if heading:
+            complain(heading.rstrip())
+        return Ending(explain(error), math.inf, number)
+
+
+@dataclass
+class Cell:
+    """What launchers call for every cell of a sweep, in this process or in another.
+
+    Attributes:
+        shared: keys that have one value in all cells; the others tell a cell from its neighbours.
+        total: cells so far; a search adds to them.
+    """
+
+    shared: frozenset[str]
+    total: int = 0
+
+    def __call__(self, composed: DictConfig) -> Ending:
+        """Run one cell."""
+        hydra = HydraConfig.get()
+        own = [word for word in hydra.overrides.task if word.partition("=")[0] not in self.shared]
+        return run_once(composed, f"[{hydra.job.num + 1}/{self.total}] {' '.join(own)}\n")
+
+
+@dataclass
+class Account:
+    """What one command launched, and what came back.
+
+    Attributes:
+        launched: overrides of every cell, by its number.
+        endings: of the cells that came back.
+        single: ending of a run that is no cell.
+        beside: see :func:`scaleinv.runs.composing.surroundings`.
+    """
+
+    launched: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    endings: dict[int, Ending] = field(default_factory=dict)
+    single: Ending | None = None
+    beside: tuple[str, ...] = ()
+
+    def run(self, composed: DictConfig) -> None:
+        """Run what is no sweep; Hydra calls it."""
+        self.single = run_once(composed)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Watch every launcher that Hydra makes: it alone is told of all cells, and gets them back."""
+        plugins = Plugins.instance()
+        make = plugins.instantiate_launcher
+
+        def watched(*, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Launcher:
+            at_the_end.enter_context(_cleared(Path(config.hydra.sweep.dir).absolute()))
+            self.beside = surroundings(config.hydra)
+            given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+            cell = Cell(frozenset(one.get_key_element() for one in given if not one.is_sweep_override()))
+            return _Watched(make(hydra_context=hydra_context, task_function=cell, config=config), cell, self)
+
+        plugins.instantiate_launcher = watched  # type: ignore[method-assign, assignment]
+        with ExitStack() as at_the_end:
+            try:
+                yield
+            finally:
+                del plugins.instantiate_launcher
+
+    def translated(self, error: BaseException) -> BaseException:
+        """Put what a launcher or sweeper raised into words; errors that have words already stay."""
+        known = (ScaleinvError, HydraException, OmegaConfBaseException, OSError, KeyboardInterrupt)
+        if not self.launched or isinstance(error, known):
+            return error
+        first = (str(error).strip() or "no message").splitlines()[0]
+        return RunFailedError(
+            f"the sweep stopped: {type(error).__name__}: {first}",
+            "hydra/launcher, hydra/sweeper",
+            "the same command skips what is done and goes on",
+        )
+
+    def close(self, code: int = DONE) -> int:
+        """Print what became of the cells.
+
+        Args:
+            code: of an error that ended the command before its time.
+
+        Returns:
+            The exit code of the command.
+        """
+        if code == INTERRUPTED or not self.launched:
+            return code or (self.single.code if self.single else DONE)
+        codes = {number: self.endings[number].code if number in self.endings else FAILED for number in self.launched}
+        bad = {number: ended for number, ended in codes.items() if ended}
+        say(f"{len(codes) - len(bad)} of {len(codes)} cells done")
+        for number in bad:
+            what = "failed" if number in self.endings else "nothing came back"
+            complain(f"  {what}; run again: {shell_command((*self.beside, *self.launched[number]))}")
+        found = {*bad.values(), *([code] if code else [])}
+        return found.pop() if len(found) == 1 else (FAILED if found else DONE)
+
+
+class _Watched(Launcher):
+    """A launcher whose cells are written down before it starts them, and their endings when it gives them back."""
+
+    def __init__(self, launcher: Launcher, cell: Cell, account: Account) -> None:
+        self.launcher, self.cell, self.account = launcher, cell, account
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.launcher.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        self.account.launched |= {n: tuple(words) for n, words in enumerate(job_overrides, initial_job_idx)}
+        self.cell.total = len(self.account.launched)
+        returned = self.launcher.launch(job_overrides, initial_job_idx=initial_job_idx)
+        for job in returned:
+            if job.status is JobStatus.COMPLETED and isinstance(ending := job.return_value, Ending):
+                if ending.number is not None:
+                    self.account.endings[ending.number] = ending
+                job.return_value = ending.objective
+        return returned
+
+
+@contextmanager
+def _cleared(folder: Path) -> Iterator[None]:
+    """Leave a sweep's folder as it was before Hydra wrote its list of overrides there.
+
+    What sweepers and launchers write there is theirs, and stays.
+
+    Raises:
+        ConfigError: Hydra's list would be written through a link.
+    """
+    made = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    listing = folder / "multirun.yaml"
+    if listing.is_symlink():
+        raise ConfigError(
+            f"Hydra would write through this link to {listing.readlink()}", listing, "choose another hydra.sweep.dir"
+        )
+    before = listing.read_bytes() if listing.is_file() else None
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if before is None:
+                listing.unlink(missing_ok=True)
+            elif listing.read_bytes() != before:
+                write_atomically(listing, before)
+        for path in made:
+            with suppress(OSError):  # others' files are in it
+                path.rmdir()
+        if made and folder.exists():
+            say(f"the sweeper's and the launcher's own files: {folder}")

@@ -1,0 +1,152 @@
+"""From overrides to what Hydra composes of them, with Hydra's errors in our words. Knows no torch."""
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from hydra import compose, initialize_config_dir
+from hydra.conf import HydraConf
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobRuntime
+from hydra.errors import HydraException
+from hydra.version import VersionBase
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from scaleinv.runs.errors import ConfigError, UserError
+from scaleinv.runs.suggestions import conf_folder, did_you_mean, known_keys
+
+# What `initialize_config_dir` sets for the whole process.
+_GLOBAL = (GlobalHydra, JobRuntime, VersionBase)
+
+
+@contextmanager
+def composer() -> Iterator[Callable[[Sequence[str]], tuple[DictConfig, HydraConf]]]:
+    """Give a function that composes ``conf/config.yaml`` with overrides into our keys, and Hydra's.
+
+    Another Hydra application that runs in this process keeps its state.
+
+    Raises:
+        ConfigError: from the function, and from the body of the ``with``: an override is wrong.
+    """
+    instances = Singleton._instances
+    kept: dict[type, Singleton] = {cls: instances.pop(cls) for cls in _GLOBAL if cls in instances}
+
+    def composed(overrides: Sequence[str]) -> tuple[DictConfig, HydraConf]:
+        if isinstance(overrides, str):
+            raise ConfigError(f"overrides are a list, got {overrides!r}", "overrides", f"write [{overrides!r}]")
+        check_overrides(overrides)
+        whole = compose("config", list(overrides), return_hydra_config=True)
+        return OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"]), whole.hydra
+
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            yield composed
+    except (HydraException, OmegaConfBaseException) as error:
+        raise translated(error) from error
+    finally:
+        for cls in _GLOBAL:
+            instances.pop(cls, None)
+        instances.update(kept)
+
+
+def surroundings(hydra: HydraConf) -> tuple[str, ...]:
+    """Return what a command must repeat beside its overrides to compose the same: folders of further files."""
+    sources = hydra.runtime.config_sources
+    folders = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
+    return (*folders, *(word for word in hydra.overrides.hydra if word.startswith("hydra.searchpath=")))
+
+
+def shell_command(arguments: Sequence[str]) -> str:
+    """Return the command that makes one run, quoted for the shell.
+
+    An experiment may be a sweep by itself, of which the run is one cell; ``hydra.mode=RUN`` makes that cell alone.
+    """
+    alone = ["hydra.mode=RUN"] if any(word.startswith(("experiment=", "+experiment=")) for word in arguments) else []
+    others = [word for word in arguments if not word.startswith("hydra.mode=")]
+    return shlex.join(["scaleinv-run", *others, *alone])
+
+
+def once_each(overrides: Sequence[str]) -> list[str]:
+    """Return overrides with one value for every key, the last, which is the one that Hydra takes."""
+    return list({word.partition("=")[0].lstrip("+"): word for word in overrides}.values())
+
+
+def check_repeats(overrides: Sequence[str]) -> None:
+    """Refuse a command that gives one key two values. A script may: it changes what a list holds by adding to it.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    given: dict[str, str] = {}
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if override.startswith("-") or not separator:
+            continue
+        key = key.lstrip("+")
+        if given.setdefault(key, value) != value:
+            raise ConfigError(f"{key} is given twice, as {given[key]} and as {value}", key, "leave one of them out")
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Refuse what Hydra would not understand, or understand otherwise than it is meant.
+
+    Raises:
+        ConfigError: a value has no key; or runs would differ in how many seeds they have, and share some of them.
+    """
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if separator and not key.strip("+~"):
+            raise ConfigError(f"cannot read the command: {override} has no key", "", "write key=value")
+        if key == "seeds":
+            _check_swept_seeds(value)
+
+
+def _check_swept_seeds(value: str) -> None:
+    """Refuse a sweep over whole numbers of seeds; whether it is one, Hydra's own grammar decides."""
+    with suppress(HydraException):
+        override = OverridesParser.create().parse_override(f"seeds={value}")
+        if not override.is_sweep_override() or not override.is_discrete_sweep():
+            return
+        cells = list(override.sweep_string_iterator())
+        if any(re.fullmatch(r"-?\d+", cell) for cell in cells):
+            raise ConfigError(
+                f"seeds={value} is several values: runs with {', '.join(cells)} seeds would share seeds",
+                "seeds",
+                f"write seeds=[{','.join(cells)}] for these seeds, in one run",
+            )
+
+
+def translated(error: Exception) -> UserError:
+    """Turn an error of Hydra's or OmegaConf's into ours."""
+    text = "\n".join(str(e) for e in (error, error.__cause__) if e)
+    if found := re.search(r"Could not override '([^']+)'|Could not delete from config\. '([^']+)'", text):
+        key = found[1] or found[2]
+        return ConfigError(f"there is no key {key}", key, did_you_mean(key, known_keys()))
+    if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        group, name = found[1], found[2]
+        options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+        how = did_you_mean(name, options)
+        if group.startswith("hydra/"):
+            how += f"; {name} may have to be installed: pip install hydra-{name}-{group.removeprefix('hydra/')}"
+        return ConfigError(f"there is no {group} {name!r}", group, how)
+    if found := re.search(r"Ambiguous value for argument '([^=]+)=([^']*)'", text):
+        key, value = found[1], found[2]
+        return ConfigError(
+            f"{key}={value} is several values",
+            key,
+            f"write '{key}=[{value}]' for one stack, or add -m for one run each",
+        )
+    if found := re.search(r"Sweep parameters '([^=]+)=(.*)' requires --multirun", text):
+        return ConfigError(f"{found[1]}={found[2]} is several values", found[1], "add -m for one run each")
+    if re.search(
+        "parsing override|LexerNoViableAlt|viable alternative|mismatched input|extraneous input|missing .* at", text
+    ):
+        return ConfigError(
+            f"cannot read the command: {text.splitlines()[0]}", "", "write key=value; put brackets and commas in quotes"
+        )
+    lines = [line for line in text.splitlines() if line.strip()]
+    return ConfigError(lines[0] if lines else type(error).__name__)
