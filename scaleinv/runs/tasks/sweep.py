@@ -1,8 +1,10 @@
 """Train a cell, stack by stack, and keep records that survive."""
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +17,7 @@ from scaleinv.runs.config import Config
 from scaleinv.runs.environment import cache_bytes, describe, free_bytes
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.folder import RunFolder
+from scaleinv.runs.progress import Meter, meter
 from scaleinv.runs.tasks.base import Task
 from scaleinv.runs.weights import Keeper, forget, join, require_kept
 from scaleinv.training.cell import Cell, Member, next_stack
@@ -114,8 +117,8 @@ class _Run:
         progress = _Progress(**json.loads(head))
         self.tensors = safetensors.torch.load(body)
         if progress.threads != torch.get_num_threads():
-            tqdm.write(
-                f"note: begun on {progress.threads} threads, resumed on {torch.get_num_threads()}:"
+            _note(
+                f"begun on {progress.threads} threads, resumed on {torch.get_num_threads()}:"
                 f" the rest may differ in round-off (set threads={progress.threads} to avoid that)"
             )
         return progress
@@ -137,7 +140,7 @@ class _Run:
             f"  stacks of {self.progress.chunk}: {self.folder.manifest['chunk_reason']}"
         )
 
-    def _train_stack(self, bar: tqdm) -> None:
+    def _train_stack(self, bar: Meter) -> None:
         """Train the next stack; if the memory does not suffice, go on with half of it."""
         progress = self.progress
         if not self.tensors:
@@ -149,7 +152,7 @@ class _Run:
                 raise
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            tqdm.write(f"note: {progress.chunk} members do not fit into memory, going on with {progress.chunk // 2}")
+            _note(f"{progress.chunk} members do not fit into memory, going on with {progress.chunk // 2}")
             progress.chunk //= 2
             progress.epoch = 0
             self.tensors = {}
@@ -157,7 +160,7 @@ class _Run:
                 file.truncate(progress.start)
             self.folder.update_manifest(chunk=progress.chunk, chunk_reason="halved when memory ran out")
 
-    def _train(self, bar: tqdm, members: list[Member]) -> None:
+    def _train(self, bar: Meter, members: list[Member]) -> None:
         progress, epochs = self.progress, self.config.epochs
         stack = Stack(self.cell, members)
         self.keeper = Keeper(self.config.keep, epochs)
@@ -229,19 +232,18 @@ class _Run:
     def _seconds(self) -> float:
         return self.progress.seconds + time.monotonic() - self.began
 
-    def _bar(self) -> tqdm:
+    def _bar(self) -> Meter:
         steps = self.config.epochs * self.cell.steps_per_epoch
         current = len(next_stack(self.cell, self.progress.done, self.progress.chunk)) if self.tensors else 0
         behind = self.progress.done * steps + current * self.progress.epoch * self.cell.steps_per_epoch
-        labels = self.config.labels
-        return tqdm(
-            total=self.total * steps,
-            initial=behind,
-            desc=f"{labels['dataset']} {labels['space']} {labels['optimizer']}, {self.total} members",
-            disable=not self.config.progress,
-            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}",
-            dynamic_ncols=True,
-        )
+        title = f"{self.config.title}, {self.total} members"
+        return meter(title, self.total * steps, behind, self.config.progress)
+
+
+def _note(text: str) -> None:
+    """Say on stderr what a user may want to know; a bar that moves there moves on below it."""
+    with suppress(OSError):
+        tqdm.write(f"note: {text}", file=sys.stderr)
 
 
 def pick_chunk(cell: Cell) -> tuple[int, str]:

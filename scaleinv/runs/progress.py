@@ -1,0 +1,92 @@
+"""How far a run is: a bar where it can move, plain lines where it cannot (a log file, a batch system)."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from tqdm.auto import tqdm
+
+from scaleinv.runs.outcomes import complain
+
+# Least time between two plain lines, and the part of a run after which there is another: some twenty lines at most.
+SECONDS, PART = 10.0, 0.05
+
+
+class Meter(Protocol):
+    """What shows how far a run is."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """End."""
+
+    def update(self, n: float, /) -> object:
+        """Go on by ``n``."""
+
+    def set_postfix_str(self, s: str, refresh: bool) -> None:
+        """Say how it goes."""
+
+
+def meter(title: str, total: int, initial: int, shown: bool) -> Meter:
+    """Make what shows how far a run is.
+
+    Args:
+        title: of the run.
+        total: units of the whole run.
+        initial: units that were done before.
+        shown: whether anything is to be shown at all.
+    """
+    if shown and not sys.stderr.isatty() and not _in_notebook():
+        return _Lines(title, total, initial)
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=title,
+        disable=not shown,
+        bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+        dynamic_ncols=True,
+    )
+
+
+def _in_notebook() -> bool:
+    """Whether this process answers a notebook, which moves bars though it is no terminal."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return "IPKernelApp" in getattr(shell, "config", {})
+
+
+class _Lines:
+    """A line now and then, each of which can be read by itself."""
+
+    def __init__(self, title: str, total: int, initial: int) -> None:
+        self.title, self.total, self.done, self.text = title, total, initial, ""
+        self.initial, self.began = initial, time.monotonic()
+        self.last, self.due = self.began, 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return
+
+    def update(self, n: float, /) -> None:
+        self.done += int(n)
+        now = time.monotonic()
+        if now - self.last < SECONDS or self.done < self.due or self.done >= self.total:
+            return
+        self.last, self.due = now, self.done + PART * self.total
+        left = (now - self.began) / (self.done - self.initial) * (self.total - self.done)
+        told = f", {self.text}" if self.text else ""
+        complain(f"{self.title}: {self.done / self.total:.0%}{told}, about {_clock(left)} left")
+
+    def set_postfix_str(self, s: str, refresh: bool) -> None:
+        self.text = s
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
