@@ -2,16 +2,28 @@
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
+from hydra import compose as theirs
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobRuntime
+from hydra.version import VersionBase
 
 from scaleinv import cli
 from scaleinv.report.figures.__main__ import draw_one
 from scaleinv.runs import outcomes
+from scaleinv.runs.config import compose
+from scaleinv.runs.errors import ConfigError, UserError
+from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.records import load_records
+from scaleinv.runs.run import run
 
 QUICK = ["progress=false", "threads=1", "network.hidden=[8]", "epochs=1"]
 
@@ -163,14 +175,109 @@ def test_help_and_completion_answer_without_torch(command):
     assert "scaleinv-run" in shown.stdout
 
 
+AGAIN = [
+    (["space=gspace_keep", "name='a \"b\" $c'", "optimizer.lr=[0.1, 0.2]"], 1),
+    (["-m", "space=weight,gspace_keep", "optimizer=sgd,adam", "progress=false"], 4),
+    (
+        ["experiment=fig_4_10", "profile=smoke", "dataset=digits", "network.hidden=[8]", "optimizer.lr=0.1", "seeds=1"],
+        3,
+    ),
+]
+
+
+@pytest.fixture
+def makes_the_same(command, monkeypatch):
+    """Whether the command beside some records, given elsewhere, makes these records and no others."""
+
+    def compare(folder, elsewhere):
+        program, *arguments = shlex.split((folder / "command.txt").read_text())
+        elsewhere.mkdir()
+        monkeypatch.chdir(elsewhere)
+        assert program == "scaleinv-run"
+        assert command(*arguments)[0] == outcomes.DONE
+        (made,) = (path.parent for path in elsewhere.rglob("manifest.json"))
+        names = ("metrics.csv", "config.yaml", "command.txt")
+        return all((made / name).read_bytes() == (folder / name).read_bytes() for name in names)
+
+    return compare
+
+
+@pytest.mark.parametrize(("arguments", "runs"), AGAIN, ids=["quoted", "sweep", "experiment"])
+def test_the_command_beside_the_records_makes_them_again(command, makes_the_same, tmp_path, arguments, runs):
+    assert command(*arguments, "threads=1", "epochs=1")[0] == outcomes.DONE
+    folders = [path.parent for path in tmp_path.rglob("manifest.json")]
+    assert len(folders) == runs
+    for i, folder in enumerate(folders):
+        assert makes_the_same(folder, tmp_path / f"{i}")
+
+
+def test_from_python_too(makes_the_same, tmp_path):
+    config = compose([*QUICK, "space=weight", "name=a b", "space=fixed_keep"])  # a script may change its mind
+    run(config)
+    assert makes_the_same(tmp_path / config.folder, tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "arguments", [wrong[0] for wrong in WRONG[::9] if "twice" not in wrong[1]], ids=lambda words: " ".join(words)
+)
+def test_python_says_what_the_command_says(command, arguments):
+    with pytest.raises(UserError) as refused:
+        run(compose(arguments))
+    assert f"{refused.value}\n" == command(*arguments)[2]
+
+
+def test_overrides_are_a_list():
+    with pytest.raises(ConfigError, match="overrides are a list"):
+        compose("dataset=mnist")
+
+
+def test_compose_leaves_another_hydra_application_alone(tmp_path):
+    (tmp_path / "theirs.yaml").write_text("key: 1\n")
+    with initialize_config_dir(str(tmp_path), job_name="theirs", version_base="1.2"):
+        before = [cls.instance() for cls in (GlobalHydra, JobRuntime, VersionBase)]
+        state = [before[0].hydra, before[1].get("name"), before[2].getbase()]
+        assert compose(["space=gspace"]).labels["space"] == "gspace"
+        with pytest.raises(ConfigError, match="no space"):
+            compose(["space=gspcae"])
+        after = [cls.instance() for cls in (GlobalHydra, JobRuntime, VersionBase)]
+        assert all(one is other for one, other in zip(before, after, strict=True))
+        assert [after[0].hydra, after[1].get("name"), after[2].getbase()] == state
+        assert theirs("theirs", ["key=2"]).key == 2
+
+
+def test_files_of_another_folder_are_named_in_the_command(command, makes_the_same, tmp_path):
+    (tmp_path / "more" / "space").mkdir(parents=True)
+    (tmp_path / "more" / "space" / "mine.yaml").write_text("defaults: [gspace, _self_]\nvalue: 0.5\n")
+    assert command("--config-dir", "more", *QUICK, "space=mine")[0] == outcomes.DONE
+    (folder,) = (path.parent for path in tmp_path.rglob("manifest.json"))
+    assert makes_the_same(folder, tmp_path / "elsewhere")
+    assert RunFolder(folder).manifest["choices"]["space"] == "mine"
+
+
+def test_run_again_is_quoted_for_the_shell(command):
+    cells = ["space=gspace,weight", "network.hidden=[]", "name=a b"]
+    _, _, err = command("-m", "progress=false", "epochs=1", *cells)
+    (line,) = (line for line in err.splitlines() if "run again" in line)
+    assert line.startswith("  failed; run again: scaleinv-run ")
+    again = shlex.split(line.partition("run again: ")[2])[1:]
+    assert {"space=gspace", "network.hidden=[]"} <= set(again)
+    config = compose(again)
+    assert (config.name, config.network.hidden, config.labels["space"]) == ("a b", [], "gspace")
+
+
 @pytest.mark.parametrize(("sent", "code"), [("SIGTERM", outcomes.TERMINATED), ("SIGINT", outcomes.INTERRUPTED)])
 def test_signals_end_a_run_in_good_order(tmp_path, sent, code):
-    import signal
-    import time
-
     arguments = [sys.executable, "-m", "scaleinv.cli", *QUICK, "epochs=100000", "checkpoint_seconds=0"]
     arguments.remove("epochs=1")
-    process = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts background jobs, and with them these tests, deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("results/runs/*/checkpoint.bin")) and time.monotonic() < deadline:
         time.sleep(0.05)

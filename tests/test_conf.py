@@ -98,6 +98,7 @@ CHANGES = {
     "name": "name=other",
     "results": "results=elsewhere",
     "dataset.root": "dataset.root=elsewhere",
+    "objective": "objective=none",
     "dataset.hidden": ["dataset.hidden=[3,3]", "network.hidden=[4,4]"],
 }
 

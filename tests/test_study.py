@@ -8,6 +8,7 @@ import sys
 import pandas as pd
 import pytest
 
+from scaleinv import study as study_module
 from scaleinv.report.claims import CLAIMS, judge_all
 from scaleinv.report.figures.__main__ import draw_all, known_figures
 from scaleinv.report.output import ForeignError
@@ -175,3 +176,20 @@ def test_a_wrong_name_and_a_folder_without_index(tmp_path):
         assert done.stderr.count("there is no index of a study") == 1
         assert len(done.stderr.strip().splitlines()) == 3
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "mine"])
+def test_an_index_of_somebody_else_is_not_overwritten(tmp_path, content):
+    (tmp_path / "index.json").write_text(content)
+    with pytest.raises(UserError, match="no index of a study"):
+        write_index("smoke", [], tmp_path)
+    assert (tmp_path / "index.json").read_text() == content
+
+
+def test_a_study_says_what_the_file_system_refuses(tmp_path, monkeypatch):
+    (tmp_path / "results").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(study_module, "experiments", lambda: ["fig_2_3"])
+    monkeypatch.setattr(sys, "argv", ["study", "--profile", "smoke", "--plan"])
+    with pytest.raises(SystemExit, match="this is a file, not a folder\n  where: results\n  mend: "):
+        study_module.main()

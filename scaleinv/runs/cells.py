@@ -22,8 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scaleinv.runs.composing import shell_command, surroundings
 from scaleinv.runs.errors import ConfigError, RunFailedError, ScaleinvError
-from scaleinv.runs.outcomes import DONE, FAILED, INTERRUPTED, complain, explain, say
 from scaleinv.runs.folder import write_atomically
+from scaleinv.runs.outcomes import DONE, FAILED, INTERRUPTED, complain, explain, say
 
 
 @dataclass(frozen=True)
