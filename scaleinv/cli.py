@@ -4,11 +4,10 @@ import os
 import signal
 import sys
 
-import hydra
 from omegaconf import DictConfig
 
 from scaleinv.runs import outcomes
-from scaleinv.runs.suggestions import conf_folder
+from scaleinv.runs.hydra_app import run_command
 
 
 def main() -> None:
@@ -18,7 +17,7 @@ def main() -> None:
     outcomes.register_summary()
     try:
         outcomes.check_repeats(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(_job)()
+        run_command(_job)
     except (Exception, KeyboardInterrupt) as error:
         sys.exit(outcomes.explain(error))
     sys.exit(outcomes.exit_code())

@@ -16,9 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from tqdm import tqdm
 
 from scaleinv.report.claims import judge_all, print_table
@@ -27,6 +24,7 @@ from scaleinv.report.release import departures
 from scaleinv.runs.config import Config, parse
 from scaleinv.runs.errors import ScaleinvError, UserError
 from scaleinv.runs.folder import RunFolder, write_atomically
+from scaleinv.runs.hydra_app import composing, expand
 from scaleinv.runs.outcomes import register_summary
 from scaleinv.runs.records import INDEX
 from scaleinv.runs.run import run
@@ -70,14 +68,13 @@ def plan(profile: str, names: Sequence[str], overrides: Sequence[str] = ()) -> l
     """
     register_summary()
     jobs = []
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+    with composing():
         for name in names:
             base = [f"experiment={name}", f"profile={profile}"]
             composed = hydra_compose("config", base, return_hydra_config=True)
             params = composed.hydra.sweeper.params or {}
             words = [f"{key}={value}" for key, value in params.items()]
-            batches = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)[0]
-            for job in batches:
+            for job in expand(words):
                 words = [*base, *job, *overrides]
                 command = shlex.join(["scaleinv-run", *words, "hydra.mode=RUN"])
                 jobs.append(Job(name, command, parse(hydra_compose("config", words))))

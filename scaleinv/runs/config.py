@@ -257,12 +257,12 @@ def _probes(given: Any) -> "tuple[Probe, ...]":
 def compose(overrides: Sequence[str] = ()) -> Config:
     """Build from a script what the command line builds: ``compose(["dataset=mnist", "optimizer.lr=[0.1,0.01]"])``."""
     from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
 
+    from scaleinv.runs.hydra_app import composing
     from scaleinv.runs.outcomes import register_summary
 
     register_summary()
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+    with composing():
         return parse(hydra_compose("config", list(overrides)))
 
 
