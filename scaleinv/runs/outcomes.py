@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ DONE, FAILED, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 _code = DONE
 
 
+@cache  # Hydra 1.4 deprecates naming it twice
 def register_summary() -> None:
     """Make Hydra tell :class:`Summary` when a sweep ends, whichever launcher ran it."""
     node = {"scaleinv": {"_target_": "scaleinv.runs.outcomes.Summary"}}
