@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from scaleinv.runs.datasets import _load_raw as load_raw
+from scaleinv.runs.datasets import _load as read
 from scaleinv.runs.datasets import load_dataset
+from scaleinv.runs.datasets.fashion_mnist import FashionMNIST
 from scaleinv.runs.errors import DataError
-from scaleinv.runs.published import FASHION_MNIST
 from scaleinv.training.data import batch_order
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -115,7 +115,7 @@ def test_one_changed_byte_is_found(real, tmp_path, name, path, position):
         file.seek(position)
         file.write(bytes([byte ^ 1]))
     os.utime(damaged, ns=(before.st_atime_ns, before.st_mtime_ns))
-    load_raw.cache_clear()
+    read.cache_clear()
     with pytest.raises(DataError, match="MD5") as caught:
         load_dataset(name, tmp_path, download=True)
     assert caught.value.where == str(damaged)
@@ -128,7 +128,7 @@ def fashion(tmp_path):
     """Fashion-MNIST's files with every pixel and label zero: its uncompressed MD5 sums are not published."""
     raw = tmp_path / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
-    for name, file in {**FASHION_MNIST.train, **FASHION_MNIST.test}.items():
+    for name, file in {**FashionMNIST().train, **FashionMNIST().test}.items():
         with (raw / name).open("wb") as stream:
             stream.write(file.header)
             stream.truncate(len(file.header) + math.prod(file.shape))
@@ -149,7 +149,7 @@ def test_files_without_published_sums_are_checked_by_size_header_and_labels(fash
     with (fashion / name).open("r+b") as file:
         file.seek(position)
         file.write(bytes([byte]))
-    load_raw.cache_clear()
+    read.cache_clear()
     with pytest.raises(DataError, match=said):
         load_dataset("fashion_mnist", root, download=False)
 

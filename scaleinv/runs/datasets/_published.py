@@ -3,7 +3,8 @@
 import hashlib
 import pickle
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from scaleinv.runs.datasets.base import Images, ImageSet
 from scaleinv.runs.errors import DataError
 from scaleinv.training.data import Split
 
@@ -64,40 +66,39 @@ class PublishedFile:
         return content
 
 
-@dataclass(frozen=True)
-class PublishedSet:
+class PublishedSet(ImageSet):
     """An image set in the files and the folder that torchvision gives it.
 
+    The class in ``torchvision.datasets`` that can fetch it has the same name.
+
     Attributes:
-        torchvision: name of the class in ``torchvision.datasets`` that can fetch it.
         folder: folder of the files, below the root.
+        channels: number of channels of an image.
+        classes: number of classes.
         train: files of the training images, by name.
         test: files of the test images, by name.
-        split: makes a split of the contents of the files of one half.
     """
 
-    torchvision: str
     folder: str
+    channels: int
+    classes: int
     train: Mapping[str, PublishedFile]
     test: Mapping[str, PublishedFile]
-    split: Callable[[list[np.ndarray]], Split]
 
-    def load(self, root: Path, download: bool) -> tuple[Split, Split]:
-        """Return the training and the test images.
+    @abstractmethod
+    def split(self, contents: list[np.ndarray]) -> Split:
+        """Make a split of the contents of the files of one half."""
 
-        Files that are there are checked before anything is fetched, and none is overwritten.
-
-        Raises:
-            DataError: files are missing or damaged.
-        """
+    def load(self, root: Path, download: bool) -> Images:
+        """Read it; files that are there are checked before anything is fetched, and none is overwritten."""
         where, files = root / self.folder, {**self.train, **self.test}
         contents = {name: file.read(where / name) for name, file in files.items() if (where / name).exists()}
         if missing := [name for name in files if name not in contents]:
-            state = f"{self.torchvision} is {'incomplete' if contents else 'missing'}: looked in {where}"
+            state = f"{type(self).__name__} is {'incomplete' if contents else 'missing'}: looked in {where}"
             self._fetch(root, where, state, download)
             contents |= {name: files[name].read(where / name) for name in missing}
         train, test = (self.split([contents[name] for name in half]) for half in (self.train, self.test))
-        return train, test
+        return Images(train, test, self.channels, self.classes)
 
     def _fetch(self, root: Path, where: Path, state: str, download: bool) -> None:
         if not download:
@@ -112,10 +113,57 @@ class PublishedSet:
             ) from error
         try:
             with _give_up_after(10), _no_empty_folders(where):
-                getattr(datasets, self.torchvision)(root, download=True)
+                getattr(datasets, type(self).__name__)(root, download=True)
         except Exception as failure:
             why = _first_line(failure).rstrip(":")
             raise DataError(f"{state}; fetching failed: {why}", where, _WAY_OUT) from failure
+
+
+class IdxSet(PublishedSet):
+    """A set in MNIST's files.
+
+    Attributes:
+        sums: MD5 sums of training images and labels, test images and labels, or None where they are not published.
+    """
+
+    channels = 1
+    classes = 10
+    sums: tuple[str, str, str, str] | None
+
+    def __init__(self) -> None:
+        """Put the files together."""
+        self.folder = f"{type(self).__name__}/raw"
+        sums = self.sums or (None, None, None, None)
+        self.train, self.test = (
+            {
+                f"{half}-images-idx3-ubyte": PublishedFile(sums[first], (count, 28, 28)),
+                f"{half}-labels-idx1-ubyte": PublishedFile(sums[first + 1], (count,)),
+            }
+            for half, count, first in (("train", 60_000, 0), ("t10k", 10_000, 2))
+        )
+
+    def split(self, contents: list[np.ndarray]) -> Split:
+        """Make a split of a file of images and one of labels."""
+        images, labels = (torch.from_numpy(content) for content in contents)
+        labels = labels[8:].long()
+        return Split(images[16:].view(len(labels), -1), labels)
+
+
+class CifarSet(PublishedSet):
+    """A set in CIFAR's pickled batches, which are opened after their MD5 sums were found right.
+
+    Attributes:
+        key: name of the labels in a batch.
+    """
+
+    channels = 3
+    key: str
+
+    def split(self, contents: list[np.ndarray]) -> Split:
+        """Make a split of batches."""
+        batches = [pickle.loads(content.data, encoding="latin1") for content in contents]
+        labels = torch.tensor([label for batch in batches for label in batch[self.key]])
+        return Split(torch.from_numpy(np.concatenate([batch["data"] for batch in batches])), labels)
 
 
 @contextmanager
@@ -142,66 +190,3 @@ def _no_empty_folders(where: Path) -> Iterator[None]:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _idx_split(contents: list[np.ndarray]) -> Split:
-    """Make a split of an IDX file of images and one of labels."""
-    images, labels = (torch.from_numpy(content) for content in contents)
-    labels = labels[8:].long()
-    return Split(images[16:].view(len(labels), -1), labels)
-
-
-def _cifar_split(key: str) -> Callable[[list[np.ndarray]], Split]:
-    """Return what makes a split of pickled batches with their labels under ``key``; their MD5 sums are checked."""
-
-    def split(contents: list[np.ndarray]) -> Split:
-        batches = [pickle.loads(content.data, encoding="latin1") for content in contents]
-        labels = torch.tensor([label for batch in batches for label in batch[key]])
-        return Split(torch.from_numpy(np.concatenate([batch["data"] for batch in batches])), labels)
-
-    return split
-
-
-def _idx_set(torchvision: str, sums: tuple[str, str, str, str] | None) -> PublishedSet:
-    """Return a set in MNIST's files, with the MD5 sums of training images and labels, test images and labels."""
-    train, test = (
-        {
-            f"{half}-images-idx3-ubyte": PublishedFile(sums[first] if sums else None, (count, 28, 28)),
-            f"{half}-labels-idx1-ubyte": PublishedFile(sums[first + 1] if sums else None, (count,)),
-        }
-        for half, count, first in (("train", 60_000, 0), ("t10k", 10_000, 2))
-    )
-    return PublishedSet(torchvision, f"{torchvision}/raw", train, test, _idx_split)
-
-
-MNIST = _idx_set(
-    "MNIST",
-    (
-        "6bbc9ace898e44ae57da46a324031adb",
-        "a25bea736e30d166cdddb491f175f624",
-        "2646ac647ad5339dbf082846283269ea",
-        "27ae3e4e09519cfbb04c329615203637",
-    ),
-)
-# Only the sums of the compressed files were published: sizes, headers and the range of the labels are checked.
-FASHION_MNIST = _idx_set("FashionMNIST", None)
-CIFAR10 = PublishedSet(
-    "CIFAR10",
-    "cifar-10-batches-py",
-    {
-        "data_batch_1": PublishedFile("c99cafc152244af753f735de768cd75f"),
-        "data_batch_2": PublishedFile("d4bba439e000b95fd0a9bffe97cbabec"),
-        "data_batch_3": PublishedFile("54ebc095f3ab1f0389bbae665268c751"),
-        "data_batch_4": PublishedFile("634d18415352ddfa80567beed471001a"),
-        "data_batch_5": PublishedFile("482c414d41f54cd18b22e5b47cb7c3cb"),
-    },
-    {"test_batch": PublishedFile("40351d587109b95175f43aff81a1287e")},
-    _cifar_split("labels"),
-)
-CIFAR100 = PublishedSet(
-    "CIFAR100",
-    "cifar-100-python",
-    {"train": PublishedFile("16019d7e3df5f24257cddd939b257f8d")},
-    {"test": PublishedFile("f0ef6b0ae62326f3e7ffdfab6717acfc")},
-    _cifar_split("fine_labels"),
-)

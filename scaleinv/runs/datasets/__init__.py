@@ -1,16 +1,14 @@
-"""Load data sets into memory."""
+"""Data sets, one file each, and how they are split and normalised; a configuration names one by its module."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from scaleinv.runs import published
+from scaleinv.runs.datasets.base import Images, ImageSet
 from scaleinv.runs.errors import DataError
+from scaleinv.runs.registry import find
 from scaleinv.training.data import Dataset, Split
 
 
@@ -25,7 +23,7 @@ def load_dataset(
     """Load a data set into memory.
 
     Args:
-        name: one of ``DATASETS``.
+        name: a module of this folder, an entry point in ``scaleinv.runs.datasets``, or ``package.module:Class``.
         root: folder of the files, in torchvision's layout; not used by ``digits``.
         split: ``test`` (the test set is the validation set, as in the source) or ``holdout`` (``holdout`` training
             images are the validation set, and the test set is reported beside it).
@@ -40,13 +38,7 @@ def load_dataset(
     Raises:
         DataError: files are missing or damaged; the message names the folder and the way out.
     """
-    if name not in DATASETS:
-        raise DataError(
-            f"there is no data set {name!r}",
-            f"there are {', '.join(DATASETS)}",
-            "dataset=digits needs no files",
-        )
-    raw = _load_raw(name, str(Path(root).expanduser()), download)
+    raw = _load(name, str(Path(root).expanduser()), download)
     train, val, test = raw.train, raw.test, None
     if split == "holdout":
         if not 0 < holdout < len(train):
@@ -77,49 +69,24 @@ def _normalisation(train: Split, channels: int, normalise: str) -> tuple[Tensor,
     return (1 / (255 * std)).repeat_interleave(pixels), (-mean / std).repeat_interleave(pixels)
 
 
-@dataclass(frozen=True)
-class _Raw:
-    """Training and test images as published; pixels of one channel lie together, labels are 0 to ``classes - 1``."""
-
-    train: Split
-    test: Split
-    channels: int
-    classes: int
-
-
 @lru_cache(maxsize=2)
-def _load_raw(name: str, root: str, download: bool) -> _Raw:
-    raw = DATASETS[name](Path(root), download)
-    labels = torch.cat([raw.train.labels, raw.test.labels])
-    if labels.min() < 0 or labels.max() >= raw.classes:
+def _load(name: str, root: str, download: bool) -> Images:
+    images = _find(name)().load(Path(root), download)
+    labels = torch.cat([images.train.labels, images.test.labels])
+    if labels.min() < 0 or labels.max() >= images.classes:
         raise DataError(
             f"{name} is damaged: its labels are {labels.min()} to {labels.max()}, the published ones 0 to "
-            f"{raw.classes - 1}",
+            f"{images.classes - 1}",
             root,
             "remove its files and fetch or copy them again, or use dataset=digits",
         )
-    return raw
+    return images
 
 
-def _load_digits(root: Path, download: bool) -> _Raw:
-    """Load scikit-learn's 1,797 digits of 8 x 8 pixels; every fifth image is a test image."""
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    pixels = torch.from_numpy((images * (255 / 16)).round().astype(np.uint8))
-    whole = Split(pixels, torch.from_numpy(labels).long())
-    held = torch.arange(len(whole)) % 5 == 4
-    return _Raw(whole.part(~held), whole.part(held), channels=1, classes=10)
-
-
-def _load_published(files: published.PublishedSet, channels: int, classes: int) -> Callable[[Path, bool], _Raw]:
-    return lambda root, download: _Raw(*files.load(root, download), channels, classes)
-
-
-DATASETS: dict[str, Callable[[Path, bool], _Raw]] = {
-    "digits": _load_digits,
-    "mnist": _load_published(published.MNIST, channels=1, classes=10),
-    "fashion_mnist": _load_published(published.FASHION_MNIST, channels=1, classes=10),
-    "cifar10": _load_published(published.CIFAR10, channels=3, classes=10),
-    "cifar100": _load_published(published.CIFAR100, channels=3, classes=100),
-}
+def _find(name: str) -> type[ImageSet]:
+    try:
+        return find("scaleinv.runs.datasets", name, ImageSet)  # type: ignore[type-abstract]
+    except LookupError as error:
+        raise DataError(f"there is no data set {name!r}", "dataset.name", str(error.args[0])) from error
+    except TypeError as error:
+        raise DataError(str(error), "dataset.name", "name a class that can be made") from error
