@@ -163,6 +163,21 @@ def test_what_cannot_be_read_or_is_incomplete_is_said(fashion):
         load_dataset("fashion_mnist", fashion.parents[1], download=False)
 
 
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("imagenet", "there are cifar10, cifar100, digits, fashion_mnist, mnist, and package.module:Class"),
+        ("nowhere:Set", "nowhere:Set cannot be imported"),
+        ("scaleinv.training.data:Split", "name a class"),
+    ],
+)
+def test_a_name_that_means_no_data_set_is_refused(name, how):
+    with pytest.raises(DataError) as caught:
+        load_dataset(name)
+    assert caught.value.where == "dataset.name"
+    assert how in caught.value.how
+
+
 def test_one_epoch_on_real_mnist_learns(real, tmp_path):
     from scaleinv.runs.config import compose
     from scaleinv.runs.records import load_records
