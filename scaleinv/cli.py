@@ -5,12 +5,10 @@ import signal
 import sys
 from collections.abc import Sequence
 
-import hydra
-
 from scaleinv.runs import outcomes
 from scaleinv.runs.cells import Account
 from scaleinv.runs.composing import check_overrides, check_repeats
-from scaleinv.runs.suggestions import conf_folder
+from scaleinv.runs.hydra_app import run_command
 
 
 def main() -> None:
@@ -28,7 +26,7 @@ def _command(arguments: Sequence[str]) -> int:
         check_repeats(arguments)
         check_overrides(arguments)
         with account.kept():
-            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(account.run)()
+            run_command(account.run)
     except (Exception, KeyboardInterrupt) as error:
         return account.close(outcomes.explain(account.translated(error)))
     return account.close()

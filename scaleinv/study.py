@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from tqdm import tqdm
 
 from scaleinv.report.claims import judge_all, print_table
@@ -25,6 +23,7 @@ from scaleinv.runs.composing import composer
 from scaleinv.runs.config import Config, parse
 from scaleinv.runs.errors import ScaleinvError, UserError, file_trouble
 from scaleinv.runs.folder import RunFolder, write_atomically
+from scaleinv.runs.hydra_app import expand
 from scaleinv.runs.records import INDEX
 from scaleinv.runs.run import run
 from scaleinv.runs.suggestions import conf_folder, did_you_mean
@@ -70,8 +69,7 @@ def plan(profile: str, names: Sequence[str], overrides: Sequence[str] = ()) -> l
             base = [f"experiment={name}", f"profile={profile}"]
             params = composed(base)[1].sweeper.params or {}
             words = [f"{key}={value}" for key, value in params.items()]
-            batches = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)[0]
-            jobs += [Job(name, parse(*composed([*base, *job, *overrides]))) for job in batches]
+            jobs += [Job(name, parse(*composed([*base, *job, *overrides]))) for job in expand(words)]
     return jobs
 
 

@@ -1,6 +1,8 @@
 """Promise: the data are the published ones, whole, on the device; the batches depend on seed and epoch alone."""
 
+import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from scaleinv.runs.datasets import _load as read
 from scaleinv.runs.datasets import load_dataset
+from scaleinv.runs.datasets.fashion_mnist import FashionMNIST
+from scaleinv.runs.errors import DataError
 from scaleinv.training.data import batch_order
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -83,6 +88,94 @@ def test_cifar10_has_its_channels_first(real):
     torch.testing.assert_close(means, torch.tensor([0.4914, 0.4822, 0.4465]).double(), atol=1e-4, rtol=0)
     pixels = data.normalise(data.train.images).view(-1, 3, 1024)
     torch.testing.assert_close(pixels.mean((0, 2)), torch.zeros(3).to(pixels.dtype), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "position"),
+    [
+        ("mnist", "MNIST/raw/train-images-idx3-ubyte", 16 + 784 * 59_999 + 400),
+        ("mnist", "MNIST/raw/t10k-labels-idx1-ubyte", 8),
+        ("cifar10", "cifar-10-batches-py/data_batch_5", 20_000_000),
+    ],
+    ids=["pixel", "label", "pickle"],
+)
+def test_one_changed_byte_is_found(real, tmp_path, name, path, position):
+    """Before, one pixel or a label of 77 in files of the right size was trained on; time and size stay here."""
+    damaged = tmp_path / path
+    damaged.parent.mkdir(parents=True)
+    for file in (real / path).parent.iterdir():
+        (damaged.parent / file.name).symlink_to(file.resolve())
+    damaged.unlink()
+    shutil.copy2(real / path, damaged)
+    before = damaged.stat()
+    load_dataset(name, tmp_path, download=False)
+    with damaged.open("r+b") as file:
+        file.seek(position)
+        byte = file.read(1)[0]
+        file.seek(position)
+        file.write(bytes([byte ^ 1]))
+    os.utime(damaged, ns=(before.st_atime_ns, before.st_mtime_ns))
+    read.cache_clear()
+    with pytest.raises(DataError, match="MD5") as caught:
+        load_dataset(name, tmp_path, download=True)
+    assert caught.value.where == str(damaged)
+    assert "remove it" in caught.value.how
+    assert damaged.stat().st_mtime_ns == before.st_mtime_ns, "and nothing was fetched over it"
+
+
+@pytest.fixture
+def fashion(tmp_path):
+    """Fashion-MNIST's files with every pixel and label zero: its uncompressed MD5 sums are not published."""
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, file in {**FashionMNIST().train, **FashionMNIST().test}.items():
+        with (raw / name).open("wb") as stream:
+            stream.write(file.header)
+            stream.truncate(len(file.header) + math.prod(file.shape))
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("name", "position", "byte", "said"),
+    [
+        ("t10k-labels-idx1-ubyte", 100, 77, "labels are 0 to 77, the published ones 0 to 9"),
+        ("train-images-idx3-ubyte", 3, 1, "does not begin as an IDX file"),
+        ("train-labels-idx1-ubyte", 60_008, 0, "60,009 bytes, the published file 60,008"),
+    ],
+)
+def test_files_without_published_sums_are_checked_by_size_header_and_labels(fashion, name, position, byte, said):
+    root = fashion.parents[1]
+    assert load_dataset("fashion_mnist", root, download=False).classes == 10
+    with (fashion / name).open("r+b") as file:
+        file.seek(position)
+        file.write(bytes([byte]))
+    read.cache_clear()
+    with pytest.raises(DataError, match=said):
+        load_dataset("fashion_mnist", root, download=False)
+
+
+def test_what_cannot_be_read_or_is_incomplete_is_said(fashion):
+    (fashion / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match="FashionMNIST is incomplete"):
+        load_dataset("fashion_mnist", fashion.parents[1], download=False)
+    (fashion / "train-labels-idx1-ubyte").mkdir()
+    with pytest.raises(DataError, match="train-labels-idx1-ubyte cannot be read"):
+        load_dataset("fashion_mnist", fashion.parents[1], download=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("imagenet", "there are cifar10, cifar100, digits, fashion_mnist, mnist, and package.module:Class"),
+        ("nowhere:Set", "nowhere:Set cannot be imported"),
+        ("scaleinv.training.data:Split", "name a class"),
+    ],
+)
+def test_a_name_that_means_no_data_set_is_refused(name, how):
+    with pytest.raises(DataError) as caught:
+        load_dataset(name)
+    assert caught.value.where == "dataset.name"
+    assert how in caught.value.how
 
 
 def test_one_epoch_on_real_mnist_learns(real, tmp_path):

@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from scaleinv import cli
 from scaleinv.runs.config import compose
+from scaleinv.runs.hydra_app import expand
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -33,7 +32,7 @@ def test_every_wrapper_is_shown():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_compose(command):
     words = [word for word in shlex.split(command)[1:] if word != "-m"]
-    jobs = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)[0]
+    jobs = expand(words)
     assert len(jobs) == 1 or " -m " in command
     for job in jobs:
         compose(job)

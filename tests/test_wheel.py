@@ -1,18 +1,53 @@
 """Promise: the wheel, installed in a fresh environment, runs from an empty directory."""
 
+import ast
+import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def run(*words, cwd):
-    done = subprocess.run([str(w) for w in words], cwd=cwd, capture_output=True, text=True, check=False)
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([str(w) for w in words], cwd=cwd, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
+    """All third-party imports of the package, those in functions too; torch and Hydra bring more than is ours."""
+    imported = set()
+    for path in (ROOT / "scaleinv").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.split(".")[0])
+    owners = packages_distributions()
+    needed = {owners[name][0].lower() for name in imported - set(sys.stdlib_module_names) - {"scaleinv"}}
+    assert needed == {re.match(r"[\w-]+", line)[0] for line in PROJECT["project"]["dependencies"]}
+
+
+def test_version_licence_and_authors_are_the_same_everywhere():
+    project, citation = PROJECT["project"], yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    (author,) = citation["authors"]
+    assert (citation["title"], citation["version"]) == (project["name"], project["version"])
+    assert citation["license"] == project["license"] == "MIT"
+    assert [author] == project["authors"]
+    first, owner = (ROOT / "LICENSE").read_text().split("\n\n")[:2]
+    assert first == "MIT License"
+    assert owner.endswith(author["name"])
+    assert f"## {project['version']}\n" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_the_wheel_runs_from_an_empty_directory(tmp_path):
@@ -29,6 +64,9 @@ def test_the_wheel_runs_from_an_empty_directory(tmp_path):
     empty.mkdir()
     where = run(python, "-c", "import scaleinv; print(scaleinv.__file__)", cwd=empty)
     assert where.startswith(str(tmp_path / "env"))
+    (metadata,) = Path(site).glob("scaleinv-*.dist-info/METADATA")
+    assert "License-Expression: MIT\n" in metadata.read_text()
+    assert (metadata.parent / "licenses" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
     command = [python, "-m", "scaleinv.cli", "epochs=1", "space=gspace", "progress=false", "threads=1"]
     run(*command, cwd=empty)
     run(python, "-m", "scaleinv.report.figures", "loss_vs_lr", "results", "--out", "picture", cwd=empty)

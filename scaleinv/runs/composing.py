@@ -5,22 +5,16 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.conf import HydraConf
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.singleton import Singleton
-from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException
-from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scaleinv.runs.errors import ConfigError, UserError
-from scaleinv.runs.suggestions import conf_folder, did_you_mean, known_keys
-
-# What `initialize_config_dir` sets for the whole process.
-_GLOBAL = (GlobalHydra, JobRuntime, VersionBase)
+from scaleinv.runs.hydra_app import composing
+from scaleinv.runs.suggestions import did_you_mean, known_keys
 
 
 @contextmanager
@@ -32,8 +26,6 @@ def composer() -> Iterator[Callable[[Sequence[str]], tuple[DictConfig, HydraConf
     Raises:
         ConfigError: from the function, and from the body of the ``with``: an override is wrong.
     """
-    instances = Singleton._instances
-    kept: dict[type, Singleton] = {cls: instances.pop(cls) for cls in _GLOBAL if cls in instances}
 
     def composed(overrides: Sequence[str]) -> tuple[DictConfig, HydraConf]:
         if isinstance(overrides, str):
@@ -43,14 +35,10 @@ def composer() -> Iterator[Callable[[Sequence[str]], tuple[DictConfig, HydraConf
         return OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"]), whole.hydra
 
     try:
-        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        with composing():
             yield composed
     except (HydraException, OmegaConfBaseException) as error:
         raise translated(error) from error
-    finally:
-        for cls in _GLOBAL:
-            instances.pop(cls, None)
-        instances.update(kept)
 
 
 def surroundings(hydra: HydraConf) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from scaleinv.runs.errors import ConfigError
@@ -40,6 +41,8 @@ def set_up(device: torch.device, threads: int | None, tf32: bool) -> None:
     """Set what changes the speed and the round-off of every operation."""
     if threads:
         torch.set_num_threads(threads)
+    for dtype in (np.float32, np.float64):
+        np.finfo(dtype)  # older versions look for denormals when asked first, and warn that there are none
     # Denormals slow a diverging or dying member down by an order of magnitude, and its neighbours with it.
     torch.set_flush_denormal(True)
     if device.type == "cuda":

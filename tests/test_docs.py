@@ -1,0 +1,75 @@
+"""Promise: the documents stand: what docstrings cite is there, links lead somewhere, the guides' examples work."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
+MATHS = (ROOT / "docs" / "maths.md").read_text()
+
+
+def cited():
+    """List what the package's files cite: equations, theorems and sections of maths.md."""
+    for path in (ROOT / "scaleinv").rglob("*.py"):
+        for words in re.findall(r"(?<!thesis, )maths\.md,\s+([^)\n]*)", path.read_text()):
+            kind = "theorem" if "theorem" in words else "equation" if "eq" in words else "section"
+            first, *rest = re.findall(r"\d+(?:\.\d+)*|E\d", words)
+            numbers = range(int(first), int(rest[0]) + 1) if kind == "equation" and " to " in words else [first, *rest]
+            yield from ((str(path.relative_to(ROOT)), kind, str(number)) for number in numbers)
+
+
+def there():
+    """List the equations, theorems and sections of maths.md."""
+    yield from (("equation", number) for number in re.findall(r" {4,}\((\d+)\)$", MATHS, re.MULTILINE))
+    yield from (("theorem", number) for number in re.findall(r"^\*\*Theorem (\d+)", MATHS, re.MULTILINE))
+    yield from (("section", number) for number in re.findall(r"^#+ (\d+(?:\.\d+)*) ", MATHS, re.MULTILINE))
+    yield from (("section", number) for number in re.findall(r"^- \*\*(E\d)", MATHS, re.MULTILINE))
+    for section, text in re.findall(r"^### (5\.\d) [^\n]*\n(.*?)(?=^##|\Z)", MATHS, re.MULTILINE | re.DOTALL):
+        yield from (("section", f"{section}.{number}") for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE))
+
+
+def test_what_docstrings_cite_is_there():
+    listed, citations = set(there()), list(cited())
+    assert len(citations) > 20
+    assert [c for c in citations if c[1:] not in listed] == []
+
+
+def test_equations_and_theorems_are_numbered_through():
+    for kind, count in (("equation", 10), ("theorem", 5)):
+        assert [number for k, number in there() if k == kind] == [str(n) for n in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("path", [*DOCS, ROOT / "CHANGELOG.md"], ids=lambda path: path.stem)
+def test_links_lead_somewhere(path):
+    text = path.read_text()
+    headings = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.M)}
+    for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", text):
+        assert (path.parent / target).exists(), target
+        assert target or anchor in headings, anchor
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+def test_a_guide_works(guide, tmp_path):
+    """Its files are written, its Python runs, its first command runs, in an empty folder."""
+    blocks = re.findall(r"(?:as\s+`(\w+\.py)`[^`]*)?```(\w+)\n(.*?)```", guide.read_text(), re.DOTALL)
+    commands = []
+    for file, language, block in blocks:
+        if file:
+            (tmp_path / file).write_text(block)
+        elif language == "python":
+            commands.append([sys.executable, "-W", "error", "-c", block])
+        else:
+            line = next(line for line in block.splitlines() if line.startswith("scaleinv-run "))
+            commands.append([sys.executable, "-m", "scaleinv.cli", *shlex.split(line)[1:], "threads=1"])
+    assert commands
+    for command in commands:
+        here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+        done = subprocess.run(command, cwd=tmp_path, env=here, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

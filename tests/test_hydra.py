@@ -1,0 +1,55 @@
+"""Promise: Hydra 1.3 and 1.4 are both served, by their public names; a sweep means what Hydra means by it."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from scaleinv.runs import hydra_app
+from scaleinv.runs.config import compose
+from scaleinv.runs.errors import ConfigError
+from scaleinv.runs.hydra_app import expand, options
+
+SWEEPS = [
+    (["space=weight,gspace", "epochs=1", "seeds=1,2"], 4, ["space=weight", "epochs=1", "seeds=2"]),
+    (["space.value=range(1,4)", "optimizer.lr=[0.1,0.01]"], 3, ["space.value=2", "optimizer.lr=[0.1,0.01]"]),
+    (["network.hidden=[4],[4,4]", "+name='a b',c"], 4, ["network.hidden=[4]", "+name=c"]),
+    (["epochs=choice(1,2)", "epochs=5"], 1, ["epochs=5"]),
+    ([], 1, []),
+]
+
+
+@pytest.mark.parametrize(("words", "count", "second"), SWEEPS)
+def test_a_sweep_is_expanded_as_hydra_does(words, count, second):
+    runs = expand(words)
+    assert len(runs) == count
+    assert runs[min(1, count - 1)] == second
+    private = pytest.importorskip("hydra._internal.core_plugins.basic_sweeper", reason="this Hydra hides it elsewhere")
+    parsed = OverridesParser.create().parse_overrides(words)
+    assert runs == private.BasicSweeper.split_arguments(parsed, None)[0]
+
+
+def test_an_interval_is_no_sweep():
+    with pytest.raises(ConfigError, match="interval"):
+        expand(["optimizer.lr=interval(0.1,0.2)"])
+
+
+def test_each_hydra_is_told_what_it_knows():
+    def hydra_1_3(config_path, config_name, version_base):
+        """Know nothing of execution."""
+
+    def hydra_1_4(config_path, config_name, version_base, execution_whitelist):
+        """Deprecate version_base."""
+
+    assert options(hydra_1_3) == ({"version_base": "1.3"}, {"version_base": "1.3"})
+    told, composing = options(hydra_1_4)
+    assert told == {"execution_whitelist": []}
+    assert composing == {}
+
+
+def test_without_hydras_private_state_configurations_are_composed_too(monkeypatch):
+    """Beside another application that is refused, since its state could not be kept."""
+    wanted = compose(["epochs=3"]).run_id
+    with hydra_app.composing():
+        monkeypatch.setattr(hydra_app, "Singleton", object())
+        with pytest.raises(ConfigError, match="another Hydra application"):
+            compose(["epochs=3"])
+    assert compose(["epochs=3"]).run_id == wanted
