@@ -1,4 +1,4 @@
-"""Promise: what the README shows works: its Python runs, its commands compose, its links and layout are there."""
+"""Promise: what README.md and docs/ show works: the Python runs, commands compose, links lead somewhere."""
 
 import re
 import shlex
@@ -11,19 +11,26 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from scaleinv.runs.config import compose
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
-PYTHON = [block for language, block in BLOCKS if language == "python"]
-COMMANDS = sorted(set(re.findall(r"scaleinv-run (?!--help)[^`\n#]*=[^`\n#]*", TEXT)))
+PAGES = {
+    page.relative_to(ROOT).as_posix(): page.read_text() for page in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))
+}
+BLOCKS = [
+    (page, *block) for page, text in PAGES.items() for block in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL)
+]
+PYTHON = [
+    pytest.param(block, id=f"{page}-{i}") for i, (page, language, block) in enumerate(BLOCKS) if language == "python"
+]
+COMMANDS = sorted({c for text in PAGES.values() for c in re.findall(r"scaleinv-run (?!--help)[^`\n#]*=[^`\n#]*", text)})
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=[re.findall(r"import (\w+)", block)[-1] for block in PYTHON])
-def test_python_runs(block):
-    exec(compile(block, "README.md", "exec"), {})
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_runs(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "a page", "exec"), {"__name__": "a page"})
 
 
 def test_every_wrapper_is_shown():
-    shown = "".join(PYTHON)
+    shown = "".join(block for _, language, block in BLOCKS if language == "python")
     assert all(name in shown for name in ("SpaceOptimizer(", "SpaceModule(", "fix_weights(", "scale_check("))
 
 
@@ -38,16 +45,18 @@ def test_commands_compose(command):
 
 def test_make_targets_exist():
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make ([a-z-]+)", TEXT)) - {"it"} <= targets
+    for page, text in PAGES.items():
+        assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets, page
 
 
 def test_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
-        assert (ROOT / target).exists(), target
+    for page, text in PAGES.items():
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+            assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
 
 
 def test_layout_is_complete():
-    layout = next(block for language, block in BLOCKS if not language)
+    layout = next(block for page, language, block in BLOCKS if page == "docs/layout.md" and not language)
     for path in (ROOT / "scaleinv").iterdir():
         if not path.name.startswith("_") and path.suffix != ".typed" and not path.name.endswith(".pyc"):
             assert path.name in layout or f"{path.name}/" in layout, path.name
