@@ -1,4 +1,4 @@
-"""Promise: what the README shows works: its Python runs, its commands compose, its links and layout are there."""
+"""Promise: what README.md and its pages in docs/ show works: Python runs, commands compose and run in order."""
 
 import re
 import shlex
@@ -13,19 +13,25 @@ from scaleinv.runs.config import compose
 from scaleinv.runs.hydra_app import expand
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
-PYTHON = [block for language, block in BLOCKS if language == "python"]
-COMMANDS = sorted(set(re.findall(r"scaleinv-run (?!--help)[^`\n#]*=[^`\n#]*", TEXT)))
+# The guides have a test of their own.
+PAGES = {page.relative_to(ROOT).as_posix(): page.read_text() for page in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
+BLOCKS = [
+    (page, *block) for page, text in PAGES.items() for block in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL)
+]
+PYTHON = [
+    pytest.param(block, id=f"{page}-{i}") for i, (page, language, block) in enumerate(BLOCKS) if language == "python"
+]
+COMMANDS = sorted({c for text in PAGES.values() for c in re.findall(r"scaleinv-run (?!--help)[^`\n#]*=[^`\n#]*", text)})
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=[re.findall(r"import (\w+)", block)[-1] for block in PYTHON])
-def test_python_runs(block):
-    exec(compile(block, "README.md", "exec"), {})
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_runs(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "a page", "exec"), {"__name__": "a page"})
 
 
 def test_every_wrapper_is_shown():
-    shown = "".join(PYTHON)
+    shown = "".join(block for _, language, block in BLOCKS if language == "python")
     assert all(name in shown for name in ("SpaceOptimizer(", "SpaceModule(", "fix_weights(", "scale_check("))
 
 
@@ -39,9 +45,6 @@ def test_commands_compose(command):
 
 
 TINY = {"profile": "smoke", "network.hidden": "[8]", "epochs": "1", "threads": "1", "progress": "false"}
-SHOWN = re.findall(
-    r"(?:^|`)(scaleinv-run [^`\n#]*=[^`\n#]*|python (?:-m scaleinv\.report|scripts/table)[^`\n]*)", TEXT, re.MULTILINE
-)
 
 
 def tiny(words):
@@ -53,43 +56,51 @@ def tiny(words):
 
 
 def test_the_commands_run_in_order_in_one_folder(tmp_path, monkeypatch, capsys):
+    """Those that stand as blocks in README.md, then those of docs/running.md."""
     monkeypatch.chdir(tmp_path)
-    commands = [shlex.split(command) for command in dict.fromkeys(SHOWN)]
-    runs = [words for words in commands if words[0] == "scaleinv-run"]
-    readers = [words for words in commands if words[0] == "python"]
-    assert len(runs) >= 4
-    assert {words[1] for words in readers} == {"-m", "scripts/table.py"}
-    for words in runs:
-        monkeypatch.setattr(sys, "argv", ["scaleinv-run", *tiny(words[1:])])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        assert stopped.value.code == 0, words
+    blocks = [b for page, language, b in BLOCKS if language == "sh" and page in ("README.md", "docs/running.md")]
+    shown = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    assert sum(words[0] == "scaleinv-run" for words in shown) >= 6
+    assert {words[1] for words in shown if words[0] == "python"} == {"-m", "scripts/table.py"}
+    reader = ["python", "scripts/table.py", "results/runs", "--dataset"]
+    for words in [*shown, [*reader, "digits"]]:
+        if words[0] == "scaleinv-run":
+            monkeypatch.setattr(sys, "argv", [words[0], *(tiny(words[1:]) if words[1] != "--help" else words[1:])])
+            with pytest.raises(SystemExit) as stopped:
+                cli.main()
+            assert stopped.value.code in (0, None), words
+        elif words[0] == "python":
+            done = read(words)
+            assert (done.returncode, done.stderr) == (0, ""), words
     capsys.readouterr()
-    for words in [*readers, ["python", "scripts/table.py", "results/runs", "--dataset", "digits"]]:
-        script = [str(ROOT / word) if word.startswith("scripts/") else word for word in words[1:]]
-        done = subprocess.run([sys.executable, *script], capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
     assert "| digits, learning rate |" in done.stdout
     assert re.search(r"^\| 0\.001 \|.* \d\.\d{4}", done.stdout, re.MULTILINE)
     assert "nan" not in done.stdout
     assert (tmp_path / "curve.png").exists()
-    done = subprocess.run([sys.executable, *script[:-1], "mnist"], capture_output=True, text=True, check=False)
+    done = read([*reader, "mnist"])
     assert done.returncode == 1
     assert "there are no records of mnist" in done.stderr
 
 
+def read(words):
+    """Run a command that reads records."""
+    script = [str(ROOT / word) if word.startswith("scripts/") else word for word in words[1:]]
+    return subprocess.run([sys.executable, *script], capture_output=True, text=True, check=False)
+
+
 def test_make_targets_exist():
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"make ([a-z-]+)", TEXT)) - {"it"} <= targets
+    for page, text in PAGES.items():
+        assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)) <= targets, page
 
 
 def test_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGES["README.md"]):
         assert (ROOT / target).exists(), target
 
 
 def test_layout_is_complete():
-    layout = next(block for language, block in BLOCKS if not language)
+    layout = next(block for page, language, block in BLOCKS if page == "docs/layout.md" and not language)
     for path in (ROOT / "scaleinv").iterdir():
         if not path.name.startswith("_") and path.suffix != ".typed" and not path.name.endswith(".pyc"):
             assert path.name in layout or f"{path.name}/" in layout, path.name

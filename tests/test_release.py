@@ -56,12 +56,13 @@ def test_claims_follow_from_the_records(tmp_path):
     assert as_markdown(published) == (RELEASE / "claims.md").read_text()
 
 
-def test_readme_holds_the_released_numbers():
-    spec = importlib.util.spec_from_file_location("fill_readme", ROOT / "scripts" / "fill_readme.py")
+def test_the_pages_hold_the_released_numbers():
+    spec = importlib.util.spec_from_file_location("fill_docs", ROOT / "scripts" / "fill_docs.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    text = (ROOT / "README.md").read_text()
-    assert script.filled(text) == text
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        text = page.read_text()
+        assert script.filled(text) == text, page
 
 
 def test_release_is_small_and_names_its_machine():
