@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import TINY, assert_close, batch, draw, member, stacked_gradients
+from conftest import TINY, assert_close, batch, draw, member, point, stacked_gradients
 
 from scaleinv.optim import SGD, Adam, AdamW, RMSprop
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
@@ -43,9 +43,9 @@ def train(optimizer, space, weights, lrs, steps=25, dtype=torch.float64):
     for k in range(steps):
         images, labels = batch(TINY, dtype=dtype, seed=k)
         grads = stacked_gradients(TINY, weights, images, labels)
-        coords = chart.to_coords(weights)
-        direction, state = rule.update(chart.pullback_(weights, grads), state, coords)
-        chart.retract_(weights, direction, -torch.tensor(lrs, dtype=dtype))
+        frame = chart.begin(weights)
+        direction, state = rule.update(chart.pullback_(frame, grads), state, point(chart, weights))
+        chart.retract_(frame, direction, -torch.tensor(lrs, dtype=dtype))
         yield weights
 
 
@@ -112,7 +112,7 @@ def test_forgetful_adam_is_sign_descent():
     grads = {"w": torch.tensor([[3.0, -1e-3, 0.0]], dtype=torch.float64)}
     state = rule.init(grads)
     for _ in range(3):
-        direction, state = rule.update({"w": grads["w"].clone()}, state, {})
+        direction, state = rule.update({"w": grads["w"].clone()}, state, point(None, grads))
         torch.testing.assert_close(direction["w"], torch.tensor([[1.0, -1.0, 0.0]]).double(), rtol=1e-4, atol=0)
 
 

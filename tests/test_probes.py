@@ -6,6 +6,7 @@ import torch
 from conftest import draw
 
 from scaleinv.networks.mlp import mlp
+from scaleinv.probes.base import Scene
 from scaleinv.probes.roots import Roots
 from scaleinv.runs.config import compose
 from scaleinv.runs.errors import ConfigError
@@ -19,7 +20,8 @@ def test_roots_by_hand(skeleton):
     network = mlp((4, 3, 5, 2))
     chart = GSpace(skeleton, fix="keep").chart(network.graph, draw(network))
     weights = chart.start()
-    reading = Roots().attach(chart, weights)
+    scene = Scene(network, chart, None, (), weights, None)
+    reading = Roots().attach(scene)
     where = []
     for pick, free in zip(chart.skeleton.into, chart.skeleton.is_root(network.graph), strict=True):
         where.append((pick, free.expand(3, -1)))
@@ -32,14 +34,14 @@ def test_roots_by_hand(skeleton):
     for _ in range(6):
         for w in weights.values():
             w.mul_(torch.randn(w.shape, generator=generator, dtype=w.dtype))
-        reading.after_step(weights)
+        reading.look()
         seen.append(roots())
     found = reading.read()
     for member in range(3):
         signs = torch.stack([step[member] > 0 for step in seen])
         assert found["root_flips"][member] == (signs[1:] != signs[:-1]).sum()
         assert found["smallest_root"][member] == torch.stack([step[member] for step in seen]).abs().min()
-    reading.after_step(weights)
+    reading.look()
     assert reading.read()["root_flips"].sum() == 0  # counts begin anew
 
 
@@ -47,7 +49,7 @@ def test_a_space_without_a_skeleton_is_refused():
     network = mlp((4, 3, 2))
     chart = WeightSpace().chart(network.graph, draw(network))
     with pytest.raises(ValueError, match="skeleton"):
-        Roots().attach(chart, chart.start())
+        Roots().attach(Scene(network, chart, None, (), chart.start(), None))
 
 
 BASE = ["space=gspace", "space.fix=keep", "space.skeleton=maxprod", "probes=[roots]", "seeds=2", "epochs=3",
@@ -60,7 +62,7 @@ def test_columns_and_chunks(tmp_path):
         config = compose([*BASE, f"results={tmp_path / chunk}", f"chunk={chunk}"])
         run(config)
         tables.append(load_records(config.folder))
-    assert list(tables[0].columns[-2:]) == list(Roots.columns)
+    assert list(tables[0].columns[-2:]) == ["root_flips", "smallest_root"]
     assert (tables[0]["root_flips"] == tables[1]["root_flips"]).all()
     np.testing.assert_allclose(tables[0]["smallest_root"], tables[1]["smallest_root"], rtol=1e-3)
     assert tables[0]["root_flips"].sum() > 0

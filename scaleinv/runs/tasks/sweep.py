@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from tqdm import tqdm
 
+from scaleinv.losses import Score
 from scaleinv.runs.build import build_cell
 from scaleinv.runs.config import Config
 from scaleinv.runs.environment import cache_bytes, describe, free_bytes
@@ -21,7 +22,6 @@ from scaleinv.runs.progress import Meter, meter
 from scaleinv.runs.tasks.base import Task
 from scaleinv.runs.weights import Keeper, forget, join, require_kept
 from scaleinv.training.cell import Cell, Member, next_stack
-from scaleinv.training.chain import Score
 from scaleinv.training.stack import EpochResult, Stack
 
 COLUMNS = (
@@ -103,8 +103,8 @@ class _Run:
         self.folder.metrics.unlink(missing_ok=True)
         self.folder.timing.unlink(missing_ok=True)
         forget(self.folder)
-        probed = [column for probe in self.config.probes for column in probe.columns]
-        self.folder.append(self.folder.metrics, [(*COLUMNS, *probed)])
+        columns = (*COLUMNS, *Stack(self.cell, self.cell.members[:1]).columns)
+        self.folder.append(self.folder.metrics, [columns])
         self.folder.append(self.folder.timing, [TIMING])
         self.folder.update_manifest(chunk=chunk, chunk_reason=why, **describe(self.device))
         return _Progress(min(chunk, self.total))
@@ -259,7 +259,7 @@ def pick_chunk(cell: Cell) -> tuple[int, str]:
     scale, m = cell.dataset.scale, cell.network.graph.parameters
     one = {name: torch.empty(shape, dtype=scale.dtype) for name, shape in cell.network.graph.shapes.items()}
     state = safetensors_size(cell.optimizer.transformation().init(one))
-    widths = 4 * sum(cell.network.sizes) * cell.batch_size
+    widths = 4 * cell.network.activations * cell.batch_size
     per_member = (3 * m + widths) * scale.element_size() + state
     fits = max(1, int(0.6 * free_bytes(scale.device)) // per_member)
     if scale.device.type == "cuda":
