@@ -19,7 +19,7 @@ class CosineRestarts(Schedule):
     """
 
     epochs: int
-    growth: int = 1
+    growth: int = 2
     end: float = 0.0
 
     def __post_init__(self) -> None:

@@ -92,6 +92,8 @@ class _Run:
         self.cell = build_cell(config)
         self.total = len(self.cell.members)
         self.device = self.cell.dataset.scale.device
+        # Until a step cannot be captured: then those of the stacks to come cannot either.
+        self.captures = config.capture
         self.began = time.monotonic()
         self.tensors: dict[str, torch.Tensor] = {}
         self.progress = self._resume() or self._begin()
@@ -162,7 +164,7 @@ class _Run:
 
     def _train(self, bar: Meter, members: list[Member]) -> None:
         progress, epochs = self.progress, self.config.epochs
-        stack = Stack(self.cell, members)
+        stack = Stack(self.cell, members, self.captures, tqdm.write)
         self.keeper = Keeper(self.config.keep, epochs)
         if self.tensors:
             self.keeper.tensors = {n.removeprefix(KEPT): t for n, t in self.tensors.items() if n.startswith(KEPT)}
@@ -187,6 +189,7 @@ class _Run:
                 self._checkpoint(stack)
                 saved = time.monotonic()
         self.keeper.save(self.folder, members[0].index)
+        self.captures = stack.captures
         progress.diverged += int((result.first_bad_step > 0).sum())
         progress.done += len(members)
         progress.epoch = 0
