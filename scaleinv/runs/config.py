@@ -170,9 +170,7 @@ class Config:
 def identity(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """Return the leaves that can change a run's result, by dotted key."""
     skipped = WITHOUT_EFFECT | ROUND_OFF | READ_ELSEWHERE
-    return {
-        key: value for key, value in leaves(resolved) if key not in skipped and not (FORMERLY.get(key, ...) == value)
-    }
+    return {key: value for key, value in leaves(resolved) if key not in skipped and FORMERLY.get(key, ...) != value}
 
 
 def leaves(nest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
