@@ -183,6 +183,13 @@ def test_what_cannot_be_mended_is_refused(update, words):
         kept(GradientTransformation(lambda c: {"step": 0}, update), "mine").init(weights)
 
 
+def test_a_state_is_no_weight_and_no_other_state():
+    rule = kept(GradientTransformation(lambda c: {"a": c, "b": dict(c)}, lambda g, s, p: (g, s)), "mine")
+    weights = {"w": torch.ones(2)}
+    state = rule.init(weights)
+    assert len({t.data_ptr() for t in (weights["w"], state["a"]["w"], state["b"]["w"])}) == 3
+
+
 def test_parts_of_a_state_may_change_places():
     rule = kept(
         GradientTransformation(

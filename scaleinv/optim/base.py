@@ -156,8 +156,15 @@ def kept(rule: GradientTransformation, name: str) -> GradientTransformation:
         for path, leaf in _leaves(state):
             if not isinstance(leaf, Tensor):
                 raise ValueError(f"{name}: state {path} must be a tensor, got {type(leaf).__name__}")
-        # Tensors of its own: no two parts of a state are one, and none is a weight.
-        return _copy(state, torch.clone)
+        taken = {_memory(c) for c in coords.values()}
+
+        def own(leaf: Tensor) -> Tensor:
+            """Return the tensor, or a copy if it is a weight or another part of the state."""
+            leaf = leaf.clone() if _memory(leaf) in taken else leaf
+            taken.add(_memory(leaf))
+            return leaf
+
+        return _copy(state, own)
 
     def update(grads: Coords, state: State, point: Point) -> tuple[Coords, State]:
         nonlocal is_checked, owner, lent

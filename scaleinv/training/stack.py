@@ -125,6 +125,8 @@ class Stack:
         self._readings = [(probe.every, probe.attach(self.scene)) for probe in cell.probes]
         self._columns = [probe.columns(self.scene) for probe in cell.probes]
         self.columns = tuple(name for names in self._columns for name in names)
+        if twice := [name for name in self.columns if self.columns.count(name) > 1]:
+            raise ValueError(f"two probes have a column {twice[0]}")
         # Kept until a slab is scored, so that a step need not.
         slab = min(self._steps_per_slab() * cell.batch_size, len(cell.dataset.train))
         self._logits = torch.empty(count, network.outputs, slab, dtype=dtype, device=self.device)

@@ -49,9 +49,11 @@ class Sweep(Task):
         try:
             # Whether start, space and probes go together may depend on the seed and on the value, not on the lr.
             for member in cell.members[:: len(cell.lrs)]:
-                Stack(cell, [member])
+                columns = Stack(cell, [member]).columns
         except ValueError as error:
             raise ConfigError(str(error), "start, space, probes", "see the README for what goes together") from error
+        if taken := set(columns) & set(COLUMNS):
+            raise ConfigError(f"a probe has the column {min(taken)}, which every run has", "probes", "rename it")
 
     def require_kept(self, config: Config, folder: RunFolder) -> None:
         """Ask for weights where they were not kept; see :meth:`Task.require_kept`."""
