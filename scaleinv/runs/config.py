@@ -23,7 +23,7 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, Omega
 from scaleinv.runs.composing import composer, once_each, shell_command, surroundings
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.registry import find, names
-from scaleinv.runs.suggestions import did_you_mean
+from scaleinv.runs.suggestions import conf_folder, did_you_mean
 
 if TYPE_CHECKING:
     from scaleinv.networks.base import Architecture
