@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from scaleinv.losses import CrossEntropy
 from scaleinv.optim import SGD, Adam
-from scaleinv.optim.base import Optimizer
+from scaleinv.optim.base import Optimizer, Point
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.spaces.base import ParameterSpace
 from scaleinv.symmetry.group import random_scales, rescale
 from scaleinv.symmetry.network import Network
 from scaleinv.symmetry.trace import describe, read_weights
-from scaleinv.training.chain import Backprop, one_hot, score
+from scaleinv.training.autograd import make_engine
 from scaleinv.training.stack import move_
 
 ONCE, EVERY_STEP = MODES = ("once before", "before every step")
@@ -131,7 +132,7 @@ def report(comparisons: list[Comparison]) -> str:
 
 
 def _check_data(network: Network, images: Tensor, labels: Tensor) -> None:
-    inputs, outputs = network.sizes[0], network.sizes[-1]
+    inputs, outputs = network.features, network.outputs
     if images.shape != (len(labels), inputs):
         raise ValueError(f"{len(labels)} labels and {inputs} inputs do not fit images of shape {tuple(images.shape)}")
     if not images.isfinite().all():
@@ -166,20 +167,21 @@ def _losses(
         batch_size: images a step.
         scalings: of the weights, one before each step; empty for none.
     """
-    backprop, rule, graph = Backprop(network), optimizer.transformation(), network.graph
+    engine, loss, rule, graph = make_engine(network, {}), CrossEntropy(), optimizer.transformation(), network.graph
     step = torch.tensor([-lr], dtype=torch.float64)
     chart = space.chart(graph, weights)
     weights = chart.start()
     state = rule.init(weights)
-    targets = one_hot(labels[None], network.sizes[-1], images.dtype)
+    targets = loss.targets(labels[None], network.outputs, images.dtype)
     losses = []
     for k in range(steps):
         if scalings:
             chart = chart.at(rescale(graph, weights, scalings[k]))
             weights = chart.start()
-        losses.append(score(backprop.logits(weights, images[None]), labels[None]).loss.mean(-1))
+        losses.append(loss.score(engine.logits(weights, images[None]), labels[None]).loss.mean(-1))
         index = torch.arange(k * batch_size, (k + 1) * batch_size) % len(labels)
-        _, gradient = backprop.gradient(weights, images[None, index], targets[..., index])
-        state = move_(chart, rule, weights, gradient, state, step)
-    losses.append(score(backprop.logits(weights, images[None]), labels[None]).loss.mean(-1))
+        batch = images[None, index]
+        logits, gradient = engine.gradient(weights, batch, targets[..., index], loss)
+        state = move_(rule, Point(weights, batch, logits, network, chart), gradient, state, step)
+    losses.append(loss.score(engine.logits(weights, images[None]), labels[None]).loss.mean(-1))
     return torch.cat(losses)

@@ -22,17 +22,17 @@ def paths(network: Network) -> Iterator[tuple[Edge, ...]]:
     """Yield every path from an input, or from the source of the biases, to an output (thesis, 2.1.2)."""
 
     def onwards(depth: int, node: int, walked: tuple[Edge, ...]) -> Iterator[tuple[Edge, ...]]:
-        if depth == len(network.layers):
+        if depth == len(network.chain):
             yield walked
             return
-        name = network.layers[depth].weight
+        name = network.chain[depth].weight
         out, into = network.graph.shapes[name]
         for row in range(out):
             yield from onwards(depth + 1, row, (*walked, (name, row * into + node)))
 
     for start in range(network.sizes[0]):
         yield from onwards(0, start, ())
-    for depth, layer in enumerate(network.layers):
+    for depth, layer in enumerate(network.chain):
         if layer.bias is not None:
             for row in range(network.sizes[depth + 1]):
                 yield from onwards(depth + 1, row, ((layer.bias, row),))
@@ -50,7 +50,7 @@ def edges(network: Network) -> list[Edge]:
     """List every entry of every tensor, layer by layer, so that a path's edges come in their order."""
     return [
         (name, position)
-        for layer in network.layers
+        for layer in network.chain
         for name in (layer.weight, layer.bias)
         if name is not None
         for position in range(int(np.prod(network.graph.shapes[name])))
@@ -197,8 +197,8 @@ def train_serial(
         One dict an epoch with train_loss, train_accuracy, val_loss and val_accuracy.
     """
     weights = network.init([seed], dataset.scale.dtype)
-    model = network.module().to(dataset.scale.dtype).to(dataset.scale.device)
-    names = [name for layer in network.layers for name in (layer.weight, layer.bias) if name is not None]
+    model = network.make().to(dataset.scale.dtype).to(dataset.scale.device)
+    names = [name for layer in network.chain for name in (layer.weight, layer.bias) if name is not None]
     with torch.no_grad():
         for parameter, name in zip(model.parameters(), names, strict=True):
             parameter.copy_(weights[name][0])

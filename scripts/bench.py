@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from scaleinv.networks.mlp import mlp
-from scaleinv.optim import SGD, Adam
+from scaleinv.optim import IDENTITY, SGD, Adam
 from scaleinv.report.figures.bench import draw
 from scaleinv.report.figures.style import save
 from scaleinv.report.output import refuse_foreign
@@ -32,7 +32,6 @@ from scaleinv.runs.tasks.sweep import pick_chunk
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.symmetry.network import Network
 from scaleinv.training.cell import Cell
-from scaleinv.training.chain import one_hot, score
 from scaleinv.training.data import Dataset, Slab, Split
 from scaleinv.training.stack import Stack
 
@@ -179,19 +178,19 @@ def time_parts(stack: Stack, repeats: int, device: torch.device) -> dict[str, fl
     gathering = _mean_seconds(lambda: slab.gather(data.train.images, index), device, 4) / 16
     images, labels = slab.gather(data.train.images, index)[:, :BATCH], data.train.labels[index[:, :BATCH]]
     all_labels = data.train.labels[None, : stack._logits.shape[2]]
-    backprop, targets = stack._backprop, one_hot(labels, 10, torch.float32)
-    zeros = torch.zeros_like(stack._step_size)
+    engine, loss = stack.engine, stack.cell.loss
+    targets, zeros = loss.targets(labels, 10, torch.float32), torch.zeros_like(stack._step_size)[:, None]
 
     def differentiate() -> None:
         """Compute the gradient: written out, or as a plain descent does, added to the weights (zero times)."""
-        _, gradient = backprop.gradient(stack.weights, images, targets)
-        if stack._rule.is_identity:
+        _, gradient = engine.gradient(stack.weights, images, targets, loss)
+        if stack.rule is IDENTITY:
             gradient.add_to_(stack.weights, zeros)
         else:
             gradient.whole(stack.weights)
 
     arithmetic = _mean_seconds(differentiate, device, max(3, repeats // 8))
-    scoring = _mean_seconds(lambda: score(stack._logits, all_labels), device, 4) / (stack._logits.shape[2] / BATCH)
+    scoring = _mean_seconds(lambda: loss.score(stack._logits, all_labels), device, 4) / (stack._logits.shape[2] / BATCH)
     return {"step": whole, "arithmetic": arithmetic, "gathering": gathering, "scoring": scoring}
 
 
@@ -201,7 +200,7 @@ def measure_serial(name: str, device: torch.device) -> dict[str, float]:
     data = random_data(network, 0, device)
     found = {}
     for optimizer, cls in (("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)):
-        model = network.module().to(device)
+        model = network.make().to(device)
         step = partial(_serial_step, data, model, cls(model.parameters(), lr=1e-4))
         found[optimizer] = min(_mean_seconds(step, device, 60) for _ in range(6)) * -(-IMAGES[name] // BATCH)
     return found
@@ -224,7 +223,8 @@ def peak_bytes(stack: Stack, device: torch.device) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         stack.train_epoch(1)
         return torch.cuda.max_memory_allocated(device)
-    own = [*stack.tensors().values(), *stack.chart.weights.values(), *stack._backprop.buffers()]
+    buffers = [*stack.engine.buffers(), *stack.scene.evaluator.buffers()]
+    own = [*stack.tensors().values(), *stack.chart.weights.values(), *buffers]
     return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in own}.values())
 
 

@@ -4,10 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from scaleinv.losses import CrossEntropy
 from scaleinv.networks.mlp import mlp
-from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
+from scaleinv.optim.base import Point
+from scaleinv.spaces import Chart, CycleSpace, FixedWeightSpace, GSpace, WeightSpace
+from scaleinv.spaces._gradient import Gradient
 from scaleinv.symmetry.network import Network
-from scaleinv.training.chain import Backprop, one_hot
+from scaleinv.training.chain import ChainEngine
+from scaleinv.training.engine import Engine
 
 torch.set_num_threads(1)
 
@@ -64,16 +68,27 @@ def draw(network: Network, members: int = 3, dtype: torch.dtype = torch.float64,
 def batch(network: Network, n: int = 8, dtype: torch.dtype = torch.float64, seed: int = 1) -> tuple[Tensor, Tensor]:
     """Draw images and labels."""
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(n, network.sizes[0], generator=generator, dtype=torch.float64).to(dtype)
-    return images, torch.randint(network.sizes[-1], (n,), generator=generator)
+    images = torch.randn(n, network.features, generator=generator, dtype=torch.float64).to(dtype)
+    return images, torch.randint(network.outputs, (n,), generator=generator)
 
 
 def stacked_gradients(
     network: Network, weights: dict[str, Tensor], images: Tensor, labels: Tensor
 ) -> dict[str, Tensor]:
     """Compute the gradients of all members, which share one batch."""
-    targets = one_hot(labels[None], network.sizes[-1], images.dtype)
-    return Backprop(network).gradient(weights, images[None], targets)[1].whole(weights)
+    return gradient(ChainEngine(network), weights, images, labels)[1].whole(weights)
+
+
+def gradient(engine: Engine, weights: dict[str, Tensor], images: Tensor, labels: Tensor) -> tuple[Tensor, Gradient]:
+    """Compute the outputs, and the cross-entropy's gradient, of all members, which share one batch."""
+    loss = CrossEntropy()
+    targets = loss.targets(labels[None], engine.network.outputs, images.dtype)
+    return engine.gradient(weights, images[None], targets, loss)
+
+
+def point(chart: Chart, weights: dict[str, Tensor], network: Network = TINY) -> Point:
+    """Return where a step begins, without a batch."""
+    return Point(weights, torch.empty(0), torch.empty(0), network, chart)
 
 
 def member(tensors: dict[str, Tensor], index: int) -> dict[str, Tensor]:

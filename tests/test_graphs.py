@@ -13,8 +13,13 @@ from torch.utils._pytree import tree_leaves
 
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam, AdamW, RMSprop
+from scaleinv.probes.base import Probe, Reading
 from scaleinv.probes.roots import Roots
+from scaleinv.runs.config import compose
 from scaleinv.runs.datasets import load_dataset
+from scaleinv.runs.registry import find, names
+from scaleinv.runs.run import run
+from scaleinv.schedules import Schedule
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.training.cell import Cell
 from scaleinv.training.stack import Stack
@@ -70,10 +75,11 @@ def capturing(monkeypatch):
         @contextmanager
         def capture(graph):
             # Capturing does not run anything on a GPU; the tape must, so its effects are undone.
-            before = {name: t.clone() for name, t in stack.tensors().items()}
+            before, step = {name: t.clone() for name, t in stack.tensors().items()}, stack._progress.step.clone()
             with graph.tape:
                 yield
             stack.load(before)
+            stack._progress.step.copy_(step)
             graphs.append(graph)
 
         monkeypatch.setattr(torch.cuda, "graph", capture)
@@ -109,3 +115,81 @@ def test_replayed_training_is_training(capturing, space, optimizer):
     assert len(graphs) == 1
     full = len(data.train) // 50
     assert graphs[0].replays == 2 * full  # the last batch of an epoch is smaller, and not replayed
+
+
+@pytest.mark.parametrize("name", names("scaleinv.schedules"))
+def test_replayed_schedules_go_on(capturing, name):
+    on_gpu, graphs = capturing
+    options = {
+        "warmup": {"steps": 30},
+        "step": {"every": 1},
+        "exponential": {"rate": 0.5},
+        "cosine_restarts": {"epochs": 1},
+    }
+    schedule = find("scaleinv.schedules", name, Schedule)(**options.get(name, {}))
+    data = load_dataset("digits").to("cpu", torch.float64)
+    cell = Cell(
+        mlp((64, 9, 10)), data, WeightSpace(), Adam(), [1e-3, 1e-4], [0], batch_size=50, schedule=schedule, epochs=3
+    )
+    stack, replayed = Stack(cell, cell.members), on_gpu(Stack(cell, cell.members))
+    for epoch in (1, 2, 3):
+        stack.train_epoch(epoch)
+        replayed.train_epoch(epoch)
+        torch.testing.assert_close(replayed.tensors(), stack.tensors(), rtol=1e-10, atol=1e-14)
+    assert len(graphs) == 1
+
+
+class Waits(Probe):
+    """Makes the host wait at every step, which cannot be captured."""
+
+    def columns(self, scene):
+        return ("first",)
+
+    def attach(self, scene):
+        return Waiting(scene)
+
+
+class Waiting(Reading):
+    def __init__(self, scene):
+        """Begin with nothing seen."""
+        self.weights, self.first = scene.weights, torch.zeros(len(scene.members), dtype=torch.float64)
+
+    def look(self):
+        self.first.fill_(self.weights["0.weight"].flatten()[0].item())
+
+    def read(self):
+        return {"first": self.first.clone()}
+
+    def tensors(self):
+        return {"first": self.first}
+
+
+@pytest.mark.parametrize("captures", [True, False], ids=["fails", "not asked for"])
+def test_what_cannot_be_captured_is_trained_without(capturing, captures):
+    """With one note, and as if nothing had been tried."""
+    on_gpu, graphs = capturing
+    data = load_dataset("digits").to("cpu", torch.float64)
+    probes = [Waits(every=1)]
+    cell = Cell(mlp((64, 9, 10)), data, GSpace(), Adam(), [1e-3], [0], batch_size=50, probes=probes)
+    notes = []
+    stack, other = Stack(cell, cell.members), Stack(cell, cell.members, note=notes.append)
+    on_gpu(other).captures = captures
+    for epoch in (1, 2):
+        stack.train_epoch(epoch)
+        other.train_epoch(epoch)
+    torch.testing.assert_close(other.tensors(), stack.tensors(), rtol=0, atol=0)
+    assert not graphs
+    assert not other.captures
+    assert len(notes) == captures
+    assert all("going on without captured steps" in note and "cannot be captured" in note for note in notes)
+
+
+def test_capture_false_reaches_the_stacks_and_is_no_other_run(monkeypatch, tmp_path):
+    made, init = [], Stack.__init__
+    monkeypatch.setattr(Stack, "__init__", lambda self, *given: (made.append(given), init(self, *given))[1])
+    base = ["network.hidden=[4,4]", "batch_size=1000", "epochs=1", "progress=false", "threads=1"]
+    configs = [compose([*base, f"capture={word}", f"results={tmp_path / word}"]) for word in ("true", "false")]
+    assert configs[0].run_id == configs[1].run_id
+    for config in configs:
+        run(config)
+        assert made[-1][2] is config.capture

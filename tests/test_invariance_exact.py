@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import INVARIANT, batch, draw, stacked_gradients
+from conftest import INVARIANT, batch, draw, point, stacked_gradients
 
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam, AdamW, RMSprop
@@ -39,9 +39,9 @@ def outputs(space, optimizer, weights, every_step, dtype):
             weights = chart.start()
         x, y = batch(NETWORK, 16, dtype, seed=k)
         grads = stacked_gradients(NETWORK, weights, x, y)
-        coords = chart.to_coords(weights)
-        direction, state = rule.update(chart.pullback_(weights, grads), state, coords)
-        chart.retract_(weights, direction, step)
+        frame = chart.begin(weights)
+        direction, state = rule.update(chart.pullback_(frame, grads), state, point(chart, weights))
+        chart.retract_(frame, direction, step)
         seen.append(NETWORK.forward(weights, images))
     return torch.stack(seen)
 

@@ -7,11 +7,14 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 
 from scaleinv.checks import scale_check
+from scaleinv.losses import CrossEntropy
 from scaleinv.networks.mlp import mlp
 from scaleinv.reference import gradients
 from scaleinv.symmetry.network import UnsupportedNetworkError
 from scaleinv.symmetry.trace import describe
-from scaleinv.training.chain import Backprop, one_hot, score
+from scaleinv.training.chain import ChainEngine
+
+LOSS = CrossEntropy()
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -37,14 +40,15 @@ def test_init_leaves_the_global_generator_alone():
 def test_closed_form_gradients_are_autograds(groups, slope, bias):
     network = mlp((5, 4, 6, 4, 3), bias, slope)
     weights = draw(network, 6)
-    backprop = Backprop(network)
+    engine = ChainEngine(network)
     # The second call, with another batch size, must not disturb the first's buffers.
     for n in (8, 3, 8):
         images = torch.stack([batch(network, n, seed=s)[0] for s in range(groups)])
         labels = torch.stack([batch(network, n, seed=s)[1] for s in range(groups)])
-        logits, gradient = backprop.gradient(weights, images, one_hot(labels, 3, images.dtype))
+        targets = LOSS.targets(labels, 3, images.dtype)
+        logits, gradient = engine.gradient(weights, images, targets, LOSS)
         grads = gradient.whole(weights)
-        scored = score(logits, labels)
+        scored = LOSS.score(logits, labels)
         for i in range(6):
             group = i // (6 // groups)
             losses, wanted = gradients(network, member(weights, i), images[group], labels[group])
@@ -64,9 +68,9 @@ def test_an_activation_behind_the_last_layer():
 
 
 def test_evaluation_keeps_no_memory_for_gradients():
-    backprop = Backprop(TINY)
-    backprop.logits(draw(TINY), batch(TINY)[0][None])
-    kept = {t.untyped_storage().data_ptr(): t.numel() for t in backprop.buffers()}
+    engine = ChainEngine(TINY)
+    engine.logits(draw(TINY), batch(TINY)[0][None])
+    kept = {t.untyped_storage().data_ptr(): t.numel() for t in engine.buffers()}
     assert sum(kept.values()) == 3 * sum(TINY.sizes[1:]) * 8  # members x outputs x images
 
 
@@ -75,14 +79,14 @@ def test_a_dead_network_is_not_right_about_everything():
     network = mlp((3, 2, 4))
     weights = {name: torch.zeros(1, *shape) for name, shape in network.graph.shapes.items()}
     labels = torch.tensor([[1, 2, 3, 0]])
-    assert score(Backprop(network).logits(weights, torch.ones(1, 4, 3)), labels).total().correct.item() == 1
+    assert LOSS.score(ChainEngine(network).logits(weights, torch.ones(1, 4, 3)), labels).total().correct.item() == 1
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_describe_finds_what_mlp_made(network):
-    model = network.module()
+    model = network.make()
     found = describe(model)
-    assert found.layers == network.layers
+    assert found.chain == network.chain
     assert found.graph.shapes == network.graph.shapes
     images, _ = batch(network)
     weights = {name: p.detach().double() for name, p in model.named_parameters()}
@@ -189,4 +193,4 @@ def test_scale_check_judges_no_network_but_the_users():
 )
 def test_scale_check_refuses_data_that_decide_nothing(images, labels, words):
     with pytest.raises(ValueError, match=words):
-        scale_check(TINY.module(), images, labels.long(), steps=2)
+        scale_check(TINY.make(), images, labels.long(), steps=2)

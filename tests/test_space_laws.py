@@ -2,13 +2,25 @@
 
 import pytest
 import torch
-from conftest import EXPLICIT, INVARIANT, NETWORKS, SPACES, TINY, assert_close, batch, draw, member, stacked_gradients
+from conftest import (
+    EXPLICIT,
+    INVARIANT,
+    NETWORKS,
+    SPACES,
+    TINY,
+    assert_close,
+    batch,
+    draw,
+    gradient,
+    member,
+    stacked_gradients,
+)
 
 from scaleinv.networks.mlp import mlp
 from scaleinv.reference import gradients
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, UnsupportedSpaceError, WeightSpace
 from scaleinv.symmetry.group import random_scales, rescale
-from scaleinv.training.chain import Backprop, one_hot
+from scaleinv.training.chain import ChainEngine
 
 overwrites = lambda space: getattr(space, "fix", "keep") == "overwrite"  # noqa: E731
 
@@ -65,9 +77,10 @@ class TestLaws:
         descended = chart.start()
         for _ in range(2):
             grads = stacked_gradients(network, wanted, images, labels)
-            chart.retract_(wanted, chart.pullback_(wanted, grads), step)
-            targets = one_hot(labels[None], network.sizes[-1], images.dtype)
-            chart.descend_(descended, Backprop(network).gradient(descended, images[None], targets)[1], step)
+            frame = chart.begin(wanted)
+            chart.retract_(frame, chart.pullback_(frame, grads), step)
+            unwritten = gradient(ChainEngine(network), descended, images, labels)[1]
+            chart.descend_(chart.begin(descended), unwritten, step)
             assert_close(descended, wanted, rtol=1e-10)
 
     def test_dimension(self, space, network):

@@ -15,7 +15,7 @@ from scaleinv.wrappers import SpaceModule
 
 def make_model(seed=0, dropout=False):
     torch.manual_seed(seed)
-    model = TINY.module().double()
+    model = TINY.make().double()
     return nn.Sequential(*model, nn.Dropout(0.5)) if dropout else model
 
 
@@ -66,7 +66,7 @@ def without_a_bias(state):
         (lambda: without_chart(trained(CycleSpace()).state_dict()), "missing"),
         (lambda: without_a_bias(trained(CycleSpace()).state_dict()), "missing"),
         (lambda: trained(CycleSpace("maxprod")).state_dict(), "of CycleSpace.skeleton='maxprod'"),
-        (lambda: SpaceModule(TINY.module(), CycleSpace()).state_dict(), "another network or dtype"),
+        (lambda: SpaceModule(TINY.make(), CycleSpace()).state_dict(), "another network or dtype"),
         (
             lambda: SpaceModule(
                 nn.Sequential(nn.Linear(5, 9), nn.ReLU(), nn.Linear(9, 3)).double(), CycleSpace()

@@ -19,7 +19,7 @@ KEPT_G = GSpace("maxprod", fix="keep")
 
 def make_model(dtype=torch.float64):
     torch.manual_seed(0)
-    return TINY.module().to(dtype)
+    return TINY.make().to(dtype)
 
 
 def state(model):

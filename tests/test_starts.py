@@ -45,7 +45,7 @@ def test_overwritten_equals_what_g_space_does():
     chart = GSpace(value=0.7).chart(network.graph, weights)
     assert all(torch.equal(started[name], chart.weights[name]) for name in weights)
     without_roots = OverwrittenStart(roots=False).apply(network.graph, weights, [0, 1, 2])
-    first = network.layers[0].weight
+    first = network.chain[0].weight
     assert torch.equal(without_roots[first], weights[first])
     assert not torch.equal(started[first], weights[first])
 
@@ -63,7 +63,7 @@ def test_sigma_only_stretches_one_draw():
     """Runs that differ in sigma are paired: log lambda is proportional to it."""
     network = mlp((3, 4, 2))
     ones = {name: torch.ones(1, *shape, dtype=torch.float64) for name, shape in network.graph.shapes.items()}
-    name = network.layers[0].weight
+    name = network.chain[0].weight
     logs = [RescaledStart(sigma).apply(network.graph, ones, [7])[name].log() for sigma in (0.0, 0.5, 2.0)]
     assert torch.equal(logs[0], torch.zeros_like(logs[0]))
     torch.testing.assert_close(logs[2], 4 * logs[1])

@@ -100,7 +100,7 @@ def test_balance(network):
     torch.testing.assert_close(
         network.forward(balanced, images), network.forward(weights, images), rtol=1e-10, atol=1e-12
     )
-    for layer, reader in pairwise(network.layers):
+    for layer, reader in pairwise(network.chain):
         into = balanced[layer.weight].square().sum(-1)
         if layer.bias is not None:
             into = into + balanced[layer.bias].square()
@@ -118,7 +118,7 @@ def test_balancing_takes_no_time_to_speak_of(hidden):
     began = time.process_time()
     balanced = balance(network.graph, weights)
     assert time.process_time() - began < 2
-    for one, other in pairwise(network.layers):
+    for one, other in pairwise(network.chain):
         into, out = balanced[one.weight].square().sum(-1), balanced[other.weight].square().sum(-2)
         torch.testing.assert_close(into, out, rtol=1e-5, atol=0)
 
@@ -134,7 +134,7 @@ def test_balance_from_far_away():
     images, _ = batch(network)
     wanted = network.forward(weights, images)
     torch.testing.assert_close(network.forward(balanced, images) / wanted, torch.ones_like(wanted), rtol=1e-9, atol=0)
-    for one, other in pairwise(network.layers):
+    for one, other in pairwise(network.chain):
         into = balanced[one.weight].square().sum(-1) + balanced[one.bias].square()
         torch.testing.assert_close(into, balanced[other.weight].square().sum(-2), rtol=1e-10, atol=0)
     for i in range(3):

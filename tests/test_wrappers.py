@@ -24,7 +24,7 @@ PAIRS = [
 
 def make_model():
     torch.manual_seed(0)
-    return TINY.module().double()
+    return TINY.make().double()
 
 
 def state(model):
@@ -144,7 +144,7 @@ def test_models_that_are_not_described_are_refused(wrap):
 
 @pytest.mark.parametrize("value", [0, 0.0, torch.nan, torch.inf, -torch.inf, 1e300, 1e-300])
 def test_weights_are_fixed_at_numbers_of_their_dtype_only(value):
-    model = TINY.module()
+    model = TINY.make()
     before = state(model)
     with pytest.raises(ValueError, match=r"finite number|NaN|not finite|is zero"):
         fix_weights(model, value)

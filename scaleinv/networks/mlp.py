@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -56,4 +57,4 @@ def mlp(sizes: Sequence[int], bias: bool = False, negative_slope: float = 0.0) -
     ]
     with torch.device("meta"):
         model = sequential(maps)
-    return describe(model)
+    return replace(describe(model), make=partial(sequential, maps))

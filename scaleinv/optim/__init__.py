@@ -2,8 +2,8 @@
 
 from scaleinv.optim.adam import Adam
 from scaleinv.optim.adamw import AdamW
-from scaleinv.optim.base import GradientTransformation, Optimizer
+from scaleinv.optim.base import IDENTITY, GradientTransformation, Optimizer, Point
 from scaleinv.optim.rmsprop import RMSprop
 from scaleinv.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "GradientTransformation", "Optimizer", "RMSprop"]
+__all__ = ["IDENTITY", "SGD", "Adam", "AdamW", "GradientTransformation", "Optimizer", "Point", "RMSprop"]

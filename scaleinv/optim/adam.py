@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
-from scaleinv.optim.base import Coords, GradientTransformation, Optimizer, State, add_decayed, chain, zeros_like
+from scaleinv.optim import _foreach as foreach
+from scaleinv.optim.base import GradientTransformation, Optimizer, Point, State, add_decayed, chain, zeros_like
+from scaleinv.spaces.base import Coords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +31,8 @@ class Adam(Optimizer):
 
 
 def scale_by_adam(beta1: float, beta2: float, eps: float) -> GradientTransformation:
-    """Divide the mean of the gradients by the root of the mean of their squares, both bias-corrected.
-
-    One pass over memory: PyTorch's fused kernel moves zeros by a step of size -1, which leaves the direction.
-    """
-    zeros: Coords = {}
+    """Divide the mean of the gradients by the root of the mean of their squares, both bias-corrected."""
+    directions: Coords = {}
 
     def init(coords: Coords) -> State:
         device = next(iter(coords.values())).device
@@ -43,28 +42,14 @@ def scale_by_adam(beta1: float, beta2: float, eps: float) -> GradientTransformat
             "step": torch.zeros((), dtype=torch.float32, device=device),
         }
 
-    def update(grads: Coords, state: State, coords: Coords) -> tuple[Coords, State]:
+    def update(grads: Coords, state: State, point: Point) -> tuple[Coords, State]:
         state["step"] += 1
         for name, g in grads.items():
-            if name not in zeros or zeros[name].shape != g.shape or zeros[name].dtype != g.dtype:
-                zeros[name] = torch.empty_like(g)
-            zeros[name].zero_()
-        direction = {name: zeros[name] for name in grads}
-        torch._fused_adam_(
-            list(direction.values()),
-            list(grads.values()),
-            [state["mean"][name] for name in grads],
-            [state["square"][name] for name in grads],
-            [],
-            [state["step"]] * len(grads),
-            lr=-1.0,
-            beta1=beta1,
-            beta2=beta2,
-            weight_decay=0.0,
-            eps=eps,
-            amsgrad=False,
-            maximize=False,
-        )
+            if name not in directions or directions[name].shape != g.shape or directions[name].dtype != g.dtype:
+                directions[name] = torch.empty_like(g)
+        direction = {name: directions[name] for name in grads}
+        means, squares = ([state[key][name] for name in grads] for key in ("mean", "square"))
+        foreach.adam_(list(direction.values()), list(grads.values()), means, squares, state["step"], beta1, beta2, eps)
         return direction, state
 
     return GradientTransformation(init, update)

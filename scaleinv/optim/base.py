@@ -7,14 +7,45 @@ member, so every optimizer takes a whole learning-rate grid without knowing. It 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-Coords = dict[str, Tensor]
+from scaleinv.optim import _foreach as foreach
+from scaleinv.spaces.base import Chart, Coords
+from scaleinv.symmetry.network import Network
+
 # A nest of dicts with tensors as leaves, which is what a checkpoint can store.
 State = dict[str, Any]
+
+
+@dataclass
+class Point:
+    """Where a step begins, for rules that need more than the gradient.
+
+    Attributes:
+        weights: tensors ``(members, own shape)``, in the chart's own gauge; not to be changed.
+        images: of the batch, ``(groups, batch, features)``; members are split evenly over the groups.
+        logits: outputs for them, ``(members, classes, batch)``.
+        network: what is trained.
+        chart: in which coordinates.
+    """
+
+    weights: dict[str, Tensor]
+    images: Tensor
+    logits: Tensor
+    network: Network
+    chart: Chart
+
+    def coords(self) -> Coords:
+        """Return the coordinates of the weights, which are worked out at the first call; not to be changed."""
+        return self._coords
+
+    @cached_property
+    def _coords(self) -> Coords:
+        return self.chart.to_coords(self.weights)
 
 
 class GradientTransformation(NamedTuple):
@@ -22,16 +53,17 @@ class GradientTransformation(NamedTuple):
 
     Attributes:
         init: ``coords -> state``.
-        update: ``(grads, state, coords) -> (direction, state)``. It may use the memory of ``grads`` and ``state``,
-            and keeps zeros where gradients and coordinates are zero.
-        reads_coords: whether ``update`` needs ``coords`` (weight decay does); if not, it is given ``{}``.
-        is_identity: whether the direction is the gradient, so that a chart may descend without writing it out.
+        update: ``(grads, state, point) -> (direction, state)``. It owns ``grads`` and ``state``; it returns the state
+            in the same tensors; the direction shares no memory with it. The direction is zero where gradients and
+            coordinates are zero. See :func:`kept`, which holds a rule to this.
     """
 
     init: Callable[[Coords], State]
-    update: Callable[[Coords, State, Coords], tuple[Coords, State]]
-    reads_coords: bool = False
-    is_identity: bool = False
+    update: Callable[[Coords, State, Point], tuple[Coords, State]]
+
+
+# The direction is the gradient. Whoever compares with ``is`` may descend without writing the gradient out.
+IDENTITY = GradientTransformation(lambda coords: {}, lambda grads, state, point: (grads, state))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,53 +82,158 @@ class Optimizer(ABC):
         """Return the update rule, with its memory."""
 
     def transformation(self) -> GradientTransformation:
-        """Return the update rule, without its memory if ``memory`` is False."""
+        """Return the update rule, held to its contract, and without its memory if ``memory`` is False."""
         rule = self.rule()
-        return rule if self.memory else forgetful(rule)
-
-
-def identity() -> GradientTransformation:
-    """Return the transformation whose direction is the gradient."""
-    return GradientTransformation(lambda coords: {}, lambda grads, state, coords: (grads, state), is_identity=True)
+        return kept(rule if self.memory else forgetful(rule), type(self).__name__)
 
 
 def add_decayed(weight_decay: float) -> GradientTransformation:
-    """Add ``weight_decay * coords``: L2 regularisation before an optimizer's rule, decoupled decay behind it."""
+    """Add ``weight_decay * coords``: L2 regularisation before an optimizer's rule, decoupled decay after it."""
     if weight_decay == 0:
-        return identity()
+        return IDENTITY
 
-    def update(grads: Coords, state: State, coords: Coords) -> tuple[Coords, State]:
-        torch._foreach_add_(list(grads.values()), [coords[n] for n in grads], alpha=weight_decay)
+    def update(grads: Coords, state: State, point: Point) -> tuple[Coords, State]:
+        coords = point.coords()
+        foreach.add_(list(grads.values()), [coords[n] for n in grads], alpha=weight_decay)
         return grads, state
 
-    return GradientTransformation(lambda coords: {}, update, reads_coords=True)
+    return GradientTransformation(lambda coords: {}, update)
 
 
 def chain(*rules: GradientTransformation) -> GradientTransformation:
-    """Apply transformations one after the other."""
+    """Apply transformations one after the other; return :data:`IDENTITY` if none of them does anything."""
+    active = {str(i): rule for i, rule in enumerate(rules) if rule is not IDENTITY}
+    if not active:
+        return IDENTITY
 
     def init(coords: Coords) -> State:
-        return {str(i): state for i, rule in enumerate(rules) if (state := rule.init(coords))}
+        return {key: rule.init(coords) for key, rule in active.items()}
 
-    def update(grads: Coords, state: State, coords: Coords) -> tuple[Coords, State]:
-        for i, rule in enumerate(rules):
-            grads, new = rule.update(grads, state.get(str(i), {}), coords)
-            if new:
-                state[str(i)] = new
+    def update(grads: Coords, state: State, point: Point) -> tuple[Coords, State]:
+        for key, rule in active.items():
+            grads, state[key] = rule.update(grads, state[key], point)
         return grads, state
 
-    reads_coords = any(rule.reads_coords for rule in rules)
-    return GradientTransformation(init, update, reads_coords, all(rule.is_identity for rule in rules))
+    return GradientTransformation(init, update)
 
 
 def forgetful(rule: GradientTransformation) -> GradientTransformation:
     """Start the rule's state anew at every step."""
+    if rule is IDENTITY:
+        return IDENTITY
 
-    def update(grads: Coords, state: State, coords: Coords) -> tuple[Coords, State]:
-        direction, _ = rule.update(grads, rule.init(grads), coords)
+    def update(grads: Coords, state: State, point: Point) -> tuple[Coords, State]:
+        direction, _ = rule.update(grads, rule.init(grads), point)
         return direction, state
 
-    return GradientTransformation(lambda coords: {}, update, rule.reads_coords, rule.is_identity)
+    return GradientTransformation(lambda coords: {}, update)
+
+
+def kept(rule: GradientTransformation, name: str) -> GradientTransformation:
+    """Hold a rule to its contract.
+
+    State that comes back in other tensors, as rules written for other libraries return it, is copied into the state's
+    own, which checkpoints and captured steps rely on. At its first step it is checked that the direction has the
+    gradients' names and shapes, and that it shares no memory with the state or the weights, which the retraction would
+    overwrite.
+
+    Args:
+        rule: any.
+        name: for messages.
+
+    Raises:
+        ValueError: (from ``init`` or ``update``) the contract is broken in a way that cannot be mended.
+    """
+    if rule is IDENTITY:
+        return IDENTITY
+    is_checked = False
+    owner: State = {}
+    # The owner's tensors in other dicts, as the rule may put other tensors into them; good until it does.
+    lent: State = {}
+
+    def init(coords: Coords) -> State:
+        state = rule.init(coords)
+        for path, leaf in _leaves(state):
+            if not isinstance(leaf, Tensor):
+                raise ValueError(f"{name}: state {path} must be a tensor, got {type(leaf).__name__}")
+        taken = {_memory(c) for c in coords.values()}
+
+        def own(leaf: Tensor) -> Tensor:
+            """Return the tensor, or a copy if it is a weight or another part of the state."""
+            leaf = leaf.clone() if _memory(leaf) in taken else leaf
+            taken.add(_memory(leaf))
+            return leaf
+
+        return _copy(state, own)
+
+    def update(grads: Coords, state: State, point: Point) -> tuple[Coords, State]:
+        nonlocal is_checked, owner, lent
+        if owner is not state:
+            owner, lent = state, _copy(state)
+        shapes = {} if is_checked else {key: g.shape for key, g in grads.items()}
+        direction, new = rule.update(grads, lent, point)
+        if new is not lent or not _is_own(state, new):
+            _copy_back(state, new, name)
+            owner = {}
+        if not is_checked:
+            _check(direction, shapes, state, point, name)
+            is_checked = True
+        return direction, state
+
+    return GradientTransformation(init, update)
+
+
+def _is_own(state: State, new: State) -> bool:
+    """Whether every tensor of ``new`` is the state's own."""
+    for key, own in state.items():
+        back = new.get(key)
+        if back is not own and not (type(own) is type(back) is dict and _is_own(own, back)):
+            return False
+    return len(new) == len(state)
+
+
+def _copy_back(state: State, new: State, name: str) -> None:
+    """Copy every tensor of ``new`` that is not the state's own into the state."""
+    own, back = dict(_leaves(state)), dict(_leaves(new))
+    if own.keys() != back.keys():
+        raise ValueError(f"{name}: the state has {sorted(own)}, an update returned {sorted(back)}")
+    moved = {path: leaf for path, leaf in back.items() if leaf is not own[path]}
+    memory = {_memory(leaf) for leaf in own.values()}
+    # Two parts of a state may have changed places.
+    moved = {path: leaf.clone() if _memory(leaf) in memory else leaf for path, leaf in moved.items()}
+    for path, leaf in moved.items():
+        if leaf.shape != own[path].shape:
+            raise ValueError(
+                f"{name}: state {path} has shape {tuple(own[path].shape)}, an update returned {tuple(leaf.shape)}"
+            )
+        own[path].copy_(leaf)
+
+
+def _check(direction: Coords, shapes: dict[str, torch.Size], state: State, point: Point, name: str) -> None:
+    if shapes != {key: d.shape for key, d in direction.items()}:
+        raise ValueError(f"{name}: the direction must have the names and shapes of the gradients")
+    taken = {_memory(w): f"the weights {key}" for key, w in point.weights.items()}
+    taken |= {_memory(leaf): f"the state {path}" for path, leaf in _leaves(state)}
+    for key, d in direction.items():
+        if (path := taken.get(_memory(d))) is not None:
+            raise ValueError(f"{name}: the direction of {key} shares memory with {path}; return a copy, .clone()")
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _leaves(nest: Any, path: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(nest, dict):
+        return [(path, nest)]
+    return [leaf for key, part in nest.items() for leaf in _leaves(part, f"{path}/{key}" if path else str(key))]
+
+
+def _copy(state: State, copy: Callable[[Tensor], Tensor] | None = None) -> State:
+    """Return a nest of new dicts with the same tensors, or with copies of them."""
+    return {
+        key: _copy(part, copy) if type(part) is dict else copy(part) if copy else part for key, part in state.items()
+    }
 
 
 def zeros_like(coords: Coords) -> Coords:

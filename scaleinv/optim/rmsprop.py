@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import torch
-
-from scaleinv.optim.base import Coords, GradientTransformation, Optimizer, State, add_decayed, chain, zeros_like
+from scaleinv.optim import _foreach as foreach
+from scaleinv.optim.base import GradientTransformation, Optimizer, Point, State, add_decayed, chain, zeros_like
 from scaleinv.optim.sgd import momentum
+from scaleinv.spaces.base import Coords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +35,13 @@ def scale_by_rms(alpha: float, eps: float) -> GradientTransformation:
     def init(coords: Coords) -> State:
         return {"square": zeros_like(coords)}
 
-    def update(grads: Coords, state: State, coords: Coords) -> tuple[Coords, State]:
+    def update(grads: Coords, state: State, point: Point) -> tuple[Coords, State]:
         gs, squares = list(grads.values()), [state["square"][n] for n in grads]
-        torch._foreach_mul_(squares, alpha)
-        torch._foreach_addcmul_(squares, gs, gs, 1 - alpha)
-        roots = torch._foreach_sqrt(squares)
-        torch._foreach_add_(roots, eps)
-        torch._foreach_div_(gs, roots)
+        foreach.mul_(squares, alpha)
+        foreach.addcmul_(squares, gs, gs, 1 - alpha)
+        roots = foreach.sqrt(squares)
+        foreach.add_(roots, eps)
+        foreach.div_(gs, roots)
         return grads, state
 
     return GradientTransformation(init, update)

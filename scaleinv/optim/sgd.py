@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass
 
-import torch
-
+from scaleinv.optim import _foreach as foreach
 from scaleinv.optim.base import (
-    Coords,
+    IDENTITY,
     GradientTransformation,
     Optimizer,
+    Point,
     State,
     add_decayed,
     chain,
-    identity,
     zeros_like,
 )
+from scaleinv.spaces.base import Coords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +43,19 @@ class SGD(Optimizer):
 def momentum(decay: float, nesterov: bool = False) -> GradientTransformation:
     """Accumulate ``b <- decay b + g``; the direction is b, or ``g + decay b`` with Nesterov."""
     if decay == 0:
-        return identity()
+        return IDENTITY
 
     def init(coords: Coords) -> State:
         return {"momentum": zeros_like(coords)}
 
-    def update(grads: Coords, state: State, coords: Coords) -> tuple[Coords, State]:
+    def update(grads: Coords, state: State, point: Point) -> tuple[Coords, State]:
         gs, buffers = list(grads.values()), [state["momentum"][n] for n in grads]
-        torch._foreach_mul_(buffers, decay)
-        torch._foreach_add_(buffers, gs)
+        foreach.mul_(buffers, decay)
+        foreach.add_(buffers, gs)
         if nesterov:
-            torch._foreach_add_(gs, buffers, alpha=decay)
+            foreach.add_(gs, buffers, alpha=decay)
         else:
-            torch._foreach_copy_(gs, buffers)
+            foreach.copy_(gs, buffers)
         return grads, state
 
     return GradientTransformation(init, update)

@@ -1,37 +1,67 @@
 """What a probe is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from scaleinv.symmetry.graph import Weights
+from scaleinv.spaces.base import Chart
+from scaleinv.symmetry.network import Network
 
 if TYPE_CHECKING:
-    from scaleinv.spaces.base import Chart
+    from scaleinv.training.cell import Member
+    from scaleinv.training.data import Dataset
+    from scaleinv.training.evaluate import Evaluator
 
 
 @dataclass(frozen=True)
+class Scene:
+    """What a probe may look at. Nothing here is to be changed.
+
+    Attributes:
+        network: what is trained.
+        chart: in which coordinates.
+        data: on what.
+        members: networks of the stack, in the order of the member dim.
+        weights: tensors ``(members, own shape)`` in the chart's own gauge; the same tensors are trained in place.
+        evaluator: scores ``weights`` on a split at any time, without a trace.
+    """
+
+    network: Network
+    chart: Chart
+    data: "Dataset"
+    members: "Sequence[Member]"
+    weights: dict[str, Tensor]
+    evaluator: "Evaluator"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Probe(ABC):
     """Options of a measurement. Subclasses are frozen dataclasses; their fields are its configuration keys.
 
     Attributes:
-        columns: what it adds to ``metrics.csv``, one number a member and epoch each.
+        every: number of steps from one look at the weights to the next; 0 looks once per epoch, at its end.
     """
 
-    columns: ClassVar[tuple[str, ...]]
+    every: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if self.every < 0:
+            raise ValueError(f"every must be a number of steps, or 0 for once per epoch, got {self.every}")
 
     @abstractmethod
-    def attach(self, chart: "Chart", weights: dict[str, Tensor]) -> "Reading":
-        """Begin to measure members at their start.
+    def columns(self, scene: Scene) -> tuple[str, ...]:
+        """Return the names of the columns it adds to ``metrics.csv``, one number per member and epoch each."""
 
-        Args:
-            chart: that they are trained in.
-            weights: their starting weights; the same tensors are trained in place.
+    @abstractmethod
+    def attach(self, scene: Scene) -> "Reading":
+        """Begin to measure members at their starting weights.
 
         Raises:
-            ValueError: the chart has not what the probe looks at.
+            ValueError: the scene has not what the probe looks at.
         """
 
 
@@ -39,8 +69,11 @@ class Reading(ABC):
     """A probe at work on the members of a stack."""
 
     @abstractmethod
-    def after_step(self, weights: Weights) -> None:
-        """Look at the weights after a step; in-place tensor operations only, so that a GPU need not wait."""
+    def look(self) -> None:
+        """Look at the scene's weights.
+
+        With ``every=1`` this is part of the step, which a GPU may capture: in-place tensor operations only.
+        """
 
     @abstractmethod
     def read(self) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ def build_cell(config: Config) -> Cell:
     """Load the data onto the device and put the cell together.
 
     Raises:
-        ConfigError: the space cannot take the network.
+        ConfigError: the space cannot take the network, or the schedule does not fit into the run.
         DataError: the data set is missing or damaged.
     """
     dataset = build_dataset(config)
@@ -29,7 +29,7 @@ def build_cell(config: Config) -> Cell:
             f"space={config.labels['space']} network={config.labels['network']}",
             "choose another space (weight takes every network) or another network",
         )
-    return Cell(
+    cell = Cell(
         network=network,
         dataset=dataset,
         space=config.space,
@@ -40,7 +40,14 @@ def build_cell(config: Config) -> Cell:
         batch_size=config.batch_size,
         start=config.start,
         probes=config.probes,
+        schedule=config.schedule,
+        epochs=config.epochs,
     )
+    try:
+        cell.schedule.check(cell.steps_per_epoch, cell.epochs)
+    except ValueError as error:
+        raise ConfigError(str(error), "schedule epochs", "train for more epochs, or shorten the schedule") from error
+    return cell
 
 
 def build_dataset(config: Config) -> Dataset:

@@ -23,13 +23,14 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, Omega
 from scaleinv.runs.composing import composer, once_each, shell_command, surroundings
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.registry import find, names
-from scaleinv.runs.suggestions import did_you_mean
+from scaleinv.runs.suggestions import conf_folder, did_you_mean
 
 if TYPE_CHECKING:
     from scaleinv.networks.base import Architecture
     from scaleinv.optim.base import Optimizer
     from scaleinv.probes.base import Probe
     from scaleinv.runs.tasks.base import Task
+    from scaleinv.schedules.base import Schedule
     from scaleinv.spaces.base import ParameterSpace
     from scaleinv.starts.base import Start
 
@@ -45,7 +46,9 @@ WITHOUT_EFFECT = {
     "dataset.root",
     "dataset.download",
 }
-ROUND_OFF = {"device", "threads", "chunk"}
+ROUND_OFF = {"device", "threads", "chunk", "capture"}
+# Keys that came later, at the value that reproduces what came before: so they leave the ids of older runs alone.
+FORMERLY: dict[str, Any] = {"schedule.name": "constant"}
 # Axes of the grid: keys whose values the members of one run differ in -> their columns in the records.
 AXES = {"optimizer.lr": "lr", "seeds": "seed", "space.value": "value"}
 # Read through network.hidden, which is part of the identity.
@@ -63,6 +66,7 @@ CLASSES = {
     "network": ("scaleinv.networks", "Architecture"),
     "space": ("scaleinv.spaces", "ParameterSpace"),
     "optimizer": ("scaleinv.optim", "Optimizer"),
+    "schedule": ("scaleinv.schedules", "Schedule"),
     "start": ("scaleinv.starts", "Start"),
     "probe": ("scaleinv.probes", "Probe"),
     "task": ("scaleinv.runs.tasks", "Task"),
@@ -91,6 +95,7 @@ class Config:
         network: what to train.
         space: in which coordinates; its value is in ``values``.
         optimizer: how.
+        schedule: of the learning rates.
         start: from where.
         probes: what else to measure.
         task: what to do.
@@ -107,6 +112,7 @@ class Config:
     network: "Architecture"
     space: "ParameterSpace"
     optimizer: "Optimizer"
+    schedule: "Schedule"
     start: "Start"
     probes: tuple["Probe", ...]
     task: "Task"
@@ -121,6 +127,7 @@ class Config:
     device: str
     threads: int | None
     chunk: int | None
+    capture: bool
     results: str
     rerun: bool
     keep: str | tuple[int, ...] | None
@@ -163,7 +170,7 @@ class Config:
 def identity(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """Return the leaves that can change a run's result, by dotted key."""
     skipped = WITHOUT_EFFECT | ROUND_OFF | READ_ELSEWHERE
-    return {key: value for key, value in leaves(resolved) if key not in skipped}
+    return {key: value for key, value in leaves(resolved) if key not in skipped and FORMERLY.get(key, ...) != value}
 
 
 def leaves(nest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -198,6 +205,7 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
     network_class, network_options = _named(raw["network"], "network", "network")
     space, values = parse_space(raw["space"], "space")
     optimizer, lrs = parse_optimizer(raw["optimizer"], "optimizer")
+    schedule_class, schedule_options = _named(raw["schedule"], "schedule", "schedule")
     start_class, start_options = _named(raw["start"], "start", "start")
     task_class, task_options = _named(raw["task"], "task", "task")
     seeds = _seeds(raw["seeds"])
@@ -210,7 +218,7 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
         "keep": _keep(raw["keep"], raw["epochs"]),
         "dtype": _one_of(raw, "dtype", ("float32", "float64")),
         "objective": _one_of(raw, "objective", OBJECTIVES),
-        **{key: _typed(raw[key], bool, key) for key in ("tf32", "rerun", "progress")},
+        **{key: _typed(raw[key], bool, key) for key in ("tf32", "capture", "rerun", "progress")},
         **{key: _typed(raw[key], str, key) for key in ("name", "device", "results")},
     }
     _check_folder_name(checked["name"])
@@ -229,6 +237,7 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
         network=_build(network_class, network_options, "network"),
         space=space,
         optimizer=optimizer,
+        schedule=_build(schedule_class, schedule_options, "schedule"),
         start=_build(start_class, start_options, "start"),
         probes=_probes(raw["probes"]),
         task=_build(task_class, task_options, "task"),
@@ -276,12 +285,16 @@ def parse_optimizer(node: Any, key: str) -> "tuple[Optimizer, tuple[float, ...]]
 
 
 def _probes(given: Any) -> "tuple[Probe, ...]":
-    """Read a list of probes, each a name or a mapping with ``name`` and options."""
+    """Read a list of probes, each a name, or a mapping with ``name`` and options other than those of its file."""
     if not isinstance(given, list):
         raise ConfigError(f"probes must be a list, got {given!r}", "probes", "write probes=[roots]")
     found = []
     for node in given:
-        cls, options = _named(node if isinstance(node, dict) else {"name": node}, "probe", "probes")
+        own = node if isinstance(node, dict) else {"name": node}
+        file = conf_folder() / "probe" / f"{own.get('name')}.yaml"
+        values = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
+        assert isinstance(values, dict)
+        cls, options = _named(values | own, "probe", "probes")
         found.append(_build(cls, options, "probes"))
     return tuple(found)
 

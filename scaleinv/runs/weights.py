@@ -127,7 +127,7 @@ def load_model(run: str | Path, member: int | Mapping[str, Any] = 0, kept: str |
         *inputs, outputs = map(int, file.metadata()["inputs and outputs"].split())
         network = config.network.network(tuple(inputs), outputs)
         weights = {name: file.get_slice(f"{what}/{name}")[index] for name in network.graph.shapes}
-    model = network.module().to(next(iter(weights.values())).dtype)
+    model = network.make().to(next(iter(weights.values())).dtype)
     model.load_state_dict(weights)
     return model.eval()
 

@@ -6,21 +6,19 @@ the *pullback* of a gradient to the coordinates, and the *retraction* that moves
 coordinates. So the weights stay the only state, and no coordinate vector is ever stored:
 
     g = gradient of the loss at w;   d = optimizer(chart.pullback(w, g));   w = chart.retract(w, d, -lr)
+
+What both maps need to know of the weights is worked out once per step, in a *frame*.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from scaleinv.spaces._gradient import Gradient
 from scaleinv.symmetry.graph import Graph, Weights
-
-if TYPE_CHECKING:
-    from scaleinv.training.chain import Gradient
-
 
 Coords = dict[str, Tensor]
 
@@ -70,6 +68,17 @@ class ParameterSpace(ABC):
         """
 
 
+@dataclass(frozen=True)
+class Frame:
+    """What a chart's maps need to know of a point; good until the weights are changed.
+
+    Attributes:
+        weights: the point, in the chart's own gauge, contiguous tensors ``(*members, own shape)``.
+    """
+
+    weights: dict[str, Tensor]
+
+
 class Chart(ABC):
     """Coordinates around the weights that the chart was made at.
 
@@ -104,40 +113,44 @@ class Chart(ABC):
         Invariant spaces give every rescaling of a network the same coordinates.
         """
 
+    def begin(self, weights: dict[str, Tensor]) -> Frame:
+        """Begin a step at ``weights``, which are in the chart's own gauge and contiguous."""
+        return Frame(weights)
+
     @abstractmethod
-    def pullback_(self, weights: Weights, grads: dict[str, Tensor]) -> dict[str, Tensor]:
+    def pullback_(self, frame: Frame, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """Turn gradients by the weights into gradients by the coordinates: ``J^T g``, J = d weights / d coords.
 
         Args:
-            weights: the point, in the chart's own gauge.
+            frame: of the point, from :meth:`begin`.
             grads: gradients there, contiguous; their memory is used for the result.
         """
 
-    def retract_(self, weights: dict[str, Tensor], direction: dict[str, Tensor], step: Tensor) -> None:
-        """Set ``weights`` to ``to_weights(to_coords(weights) + step * direction)`` in place.
+    def retract_(self, frame: Frame, direction: dict[str, Tensor], step: Tensor) -> None:
+        """Set the weights to ``to_weights(to_coords(weights) + step * direction)`` in place.
 
         As it stands here, ``w += step * direction``, it fits the charts whose coordinates are the free weights.
 
         Args:
-            weights: the point, in the chart's own gauge, contiguous.
+            frame: of the point, from :meth:`begin`; used up.
             direction: change of the coordinates, zero where a weight is fixed; its memory may be used.
             step: factor of each member, shape ``(*members,)``.
         """
-        for name, w in weights.items():
+        for name, w in frame.weights.items():
             w.addcmul_(direction[name], per_entry(step, w))
 
-    def descend_(self, weights: dict[str, Tensor], gradient: "Gradient", step: Tensor) -> None:
+    def descend_(self, frame: Frame, gradient: Gradient, step: Tensor) -> None:
         """Take a step of plain gradient descent in place: :meth:`pullback_`, then :meth:`retract_`.
 
         Where the two come down to adding a multiple of the gradient, a chart can do that while the gradient is
         still a product of thin matrices, which spares writing it out and reading it again.
 
         Args:
-            weights: the point, in the chart's own gauge, contiguous.
-            gradient: there; it is used up.
+            frame: of the point, from :meth:`begin`; used up.
+            gradient: there; used up.
             step: factor of each member, shape ``(members,)``.
         """
-        self.retract_(weights, self.pullback_(weights, gradient.whole(weights)), step)
+        self.retract_(frame, self.pullback_(frame, gradient.whole(frame.weights)), step)
 
     @abstractmethod
     def at(self, weights: Weights) -> "Chart":
@@ -149,12 +162,12 @@ class Chart(ABC):
 
     def pullback(self, weights: Weights, grads: Weights) -> dict[str, Tensor]:
         """Return gradients by the coordinates; like :meth:`pullback_`, but the arguments are left alone."""
-        return self.pullback_(weights, _copies(grads))
+        return self.pullback_(self.begin(dict(weights)), _copies(grads))
 
     def retract(self, weights: Weights, direction: Weights, step: Tensor) -> dict[str, Tensor]:
         """Return the moved weights; like :meth:`retract_`, but the arguments are left alone."""
         moved = _copies(weights)
-        self.retract_(moved, _copies(direction), step)
+        self.retract_(self.begin(moved), _copies(direction), step)
         return moved
 
     def fixed(self) -> dict[str, Tensor]:

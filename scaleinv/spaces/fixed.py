@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from scaleinv.spaces._gradient import Gradient
 from scaleinv.spaces._pinned import FIXES, PinnedChart, require_one_of, start_skeleton, supports_skeleton
-from scaleinv.spaces.base import Chart, Coords, ParameterSpace, Support
+from scaleinv.spaces.base import Chart, Coords, Frame, ParameterSpace, Support
 from scaleinv.symmetry.graph import Graph, Weights
-
-if TYPE_CHECKING:
-    from scaleinv.training.chain import Gradient
 
 
 @dataclass(frozen=True)
@@ -59,15 +56,15 @@ class FixedWeightChart(PinnedChart):
         """Leave the fixed weights out."""
         return self.unpinned(weights)
 
-    def pullback_(self, weights: Weights, grads: dict[str, Tensor]) -> dict[str, Tensor]:
+    def pullback_(self, frame: Frame, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """Drop the gradients of the fixed weights."""
         self.unpin_(grads)
         return grads
 
-    def descend_(self, weights: dict[str, Tensor], gradient: "Gradient", step: Tensor) -> None:
+    def descend_(self, frame: Frame, gradient: Gradient, step: Tensor) -> None:
         """Add ``step`` times the gradient, then put the fixed weights back."""
-        gradient.add_to_(weights, step)
-        self.pin_(weights)
+        gradient.add_to_(frame.weights, step[:, None])
+        self.pin_(frame.weights)
 
     def at(self, weights: Weights) -> "FixedWeightChart":
         """Fix the same entries at the values that they have in ``weights``."""

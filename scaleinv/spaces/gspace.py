@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from scaleinv.spaces._gradient import Gradient
 from scaleinv.spaces._pinned import (
     BALANCED,
     FIXES,
@@ -18,14 +18,11 @@ from scaleinv.spaces._pinned import (
     start_skeleton,
     supports_skeleton,
 )
-from scaleinv.spaces.base import Chart, Coords, ParameterSpace, Support, per_entry
+from scaleinv.spaces.base import Chart, Coords, Frame, ParameterSpace, Support, per_entry
 from scaleinv.symmetry.balance import balance
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import require_range, to_gauge
 from scaleinv.symmetry.skeleton import Pick, Skeleton, add_at_, take
-
-if TYPE_CHECKING:
-    from scaleinv.training.chain import Gradient
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,6 @@ class _Root:
 
     Attributes:
         pick: the in-edges, one of every row of their tensor.
-        columns: theirs, shaped as ``pick.index``.
         head_factor: ``q_head / S_head`` of the rows.
         start: position of the first one's path value in the vector of root path values; the others follow.
         minus_is_root: -1 where an edge is a root, 0 elsewhere.
@@ -93,7 +89,6 @@ class _Root:
     """
 
     pick: Pick
-    columns: Tensor
     head_factor: Tensor
     start: int
     minus_is_root: Tensor
@@ -141,27 +136,18 @@ class _Reader:
 
 
 @dataclass(frozen=True)
-class _Point:
-    """What the maps need to know of the weights, and the state of the tensors that it was read from.
+class _PathFrame(Frame):
+    """What the maps need to know of a point.
 
     Attributes:
-        tensors: those that hold roots.
-        versions: of the tensors, which in-place changes advance.
         roots: weights of the roots, one tensor per :class:`_Root`.
         root_factors: ``dw/dV`` of the roots, likewise.
         tail_factors: ``q_tail / P_tail``, one tensor per :class:`_Reader`.
     """
 
-    tensors: list[Tensor]
-    versions: list[int]
     roots: list[Tensor]
     root_factors: list[Tensor]
     tail_factors: dict[str, Tensor]
-
-    def is_of(self, tensors: list[Tensor]) -> bool:
-        """Whether these are the same tensors, unchanged since."""
-        same = all(a is b for a, b in zip(self.tensors, tensors, strict=True))
-        return same and self.versions == [t._version for t in tensors]
 
 
 @dataclass(frozen=True)
@@ -206,7 +192,6 @@ class GSpaceChart(PinnedChart):
         count = 1 + sum(root.pick.classes.numel() for root in self._roots)
         self._paths = self._S.new_ones(*self._S.shape[:-1], count)
         self._products: dict[str, Tensor] = {}
-        self._point: _Point | None = None
 
     def require_range(self) -> None:
         """Refuse factors of coordinates and of steps that the dtype cannot hold.
@@ -234,9 +219,8 @@ class GSpaceChart(PinnedChart):
                 head_factor = self._head_factor[..., pick.classes]
                 unit = head_factor * take(self._tail_numerator, pick.ends)
                 minus = -free.to(self._S.dtype)
-                columns = pick.index % self.graph.shapes[pick.name][-1]
                 before_or_none = before if before.any() else None
-                roots.append(_Root(pick, columns, head_factor, count, minus, scale, unit, before_or_none))
+                roots.append(_Root(pick, head_factor, count, minus, scale, unit, before_or_none))
                 here = torch.arange(count, count + pick.classes.numel(), device=position.device)
                 position = position.index_copy(-1, pick.classes, torch.where(free, here, before))
                 count += pick.classes.numel()
@@ -257,27 +241,23 @@ class GSpaceChart(PinnedChart):
             numerator if (numerator != 1).any() else None,
         )
 
-    def _at(self, weights: Weights) -> _Point:
+    def begin(self, weights: dict[str, Tensor]) -> _PathFrame:
         """Read the roots and compute ``q_tail / P_tail``, with ``P_c = V_root(c) / S_c`` (eq. 5, 7).
 
-        ``V_root = V_before w S_head / S_tail``, from the first block on. The pullback and the retraction of a step
-        need the same numbers, so they are kept until a root changes.
+        ``V_root = V_before w S_head / S_tail``, from the first block on.
         """
-        tensors = [weights[root.pick.name] for root in self._roots]
-        if self._point is None or not self._point.is_of(tensors):
-            values, root_factors = [], []
-            for root, tensor in zip(self._roots, tensors, strict=True):
-                values.append(root.pick.read(tensor))
-                path, factor = values[-1] * root.scale, root.unit
-                if root.before is not None:
-                    before = take(self._paths, root.before)
-                    path, factor = path * before, factor / before
-                root.own(self._paths).copy_(path)
-                root_factors.append(factor)
-            inverse = self._paths.reciprocal()
-            tail_factors = {name: r.spread(inverse, r.numerator) for name, r in self._readers.items()}
-            self._point = _Point(tensors, [t._version for t in tensors], values, root_factors, tail_factors)
-        return self._point
+        roots, root_factors = [], []
+        for root in self._roots:
+            roots.append(root.pick.read(weights[root.pick.name]))
+            path, factor = roots[-1] * root.scale, root.unit
+            if root.before is not None:
+                before = take(self._paths, root.before)
+                path, factor = path * before, factor / before
+            root.own(self._paths).copy_(path)
+            root_factors.append(factor)
+        inverse = self._paths.reciprocal()
+        tail_factors = {name: r.spread(inverse, r.numerator) for name, r in self._readers.items()}
+        return _PathFrame(weights, roots, root_factors, tail_factors)
 
     def to_coords(self, weights: Weights) -> Coords:
         """Compute ``V_e = P_tail w_e S_head`` (eq. 6), in the chart's units."""
@@ -299,10 +279,10 @@ class GSpaceChart(PinnedChart):
         edges = self.graph.edges[name]
         return edges.at_heads(heads) * edges.at_tails(tails)
 
-    def pullback_(self, weights: Weights, grads: dict[str, Tensor]) -> dict[str, Tensor]:
+    def pullback_(self, frame: Frame, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """Compute ``dL/dV_e = g_e / (P S) - [e is a root] (sum of g w behind it) / V_e`` (eq. 8), times q."""
-        point = self._at(weights)
-        corrections = self._pull_readers_(point, weights, grads)
+        assert isinstance(frame, _PathFrame)
+        corrections = self._pull_readers_(frame, grads)
         for name, g in grads.items():
             if name not in self._readers:
                 self._scale_heads_(name, g)
@@ -310,44 +290,38 @@ class GSpaceChart(PinnedChart):
             root.pick.add_(grads[root.pick.name], correction)
         return grads
 
-    def retract_(self, weights: dict[str, Tensor], direction: dict[str, Tensor], step: Tensor) -> None:
+    def retract_(self, frame: Frame, direction: dict[str, Tensor], step: Tensor) -> None:
         """Compute ``w_e <- (w_e + step q d_e / (P S)) / R_tail``, R = new over old root value (eq. 9)."""
-        point = self._at(weights)
+        assert isinstance(frame, _PathFrame)
         at_roots = [root.pick.read(direction[root.pick.name]) for root in self._roots]
-        self._move_readers_(point, weights, direction, at_roots, step)
-        for name, w in weights.items():
+        self._move_readers_(frame, direction, at_roots, step)
+        for name, w in frame.weights.items():
             if name not in self._readers:
                 self._scale_heads_(name, direction[name])
                 w.addcmul_(direction[name], per_entry(step, w))
-        # Now, while the roots are in the cache; the next step asks for it first.
-        self._at(weights)
 
-    def descend_(self, weights: dict[str, Tensor], gradient: "Gradient", step: Tensor) -> None:
+    def descend_(self, frame: Frame, gradient: Gradient, step: Tensor) -> None:
         """Compute equation 9 of maths.md at d = dL/dV; where P = 1, that is ``w_e <- w_e + step (q / S)^2 g_e``.
 
         So the first layer's gradient, which is most of all gradients, is only written out at the roots.
         """
-        point = self._at(weights)
-        direction = gradient.whole({name: weights[name] for name in self._readers})
-        corrections = self._pull_readers_(point, weights, direction)
+        assert isinstance(frame, _PathFrame)
+        weights = frame.weights
+        direction = gradient.whole(self._readers)
+        corrections = self._pull_readers_(frame, direction)
         at_roots = []
         for root, correction in zip(self._roots, corrections, strict=True):
             if root.pick.name in direction:
                 root.pick.add_(direction[root.pick.name], correction)
                 at_roots.append(root.pick.read(direction[root.pick.name]))
             else:
-                g = gradient.layers[root.pick.name].in_columns(root.columns)
-                at_roots.append(g.mul_(root.head_factor).add_(correction))
+                at_roots.append(gradient.picked(root.pick).mul_(root.head_factor).add_(correction))
                 root.pick.add_(weights[root.pick.name], correction * root.head_factor * step.unsqueeze(-1))
-        self._move_readers_(point, weights, direction, at_roots, step)
+        self._move_readers_(frame, direction, at_roots, step)
         others = {name: w for name, w in weights.items() if name not in self._readers}
-        for name, layer in gradient.layers.items():
-            if name in others or layer.layer.bias in others:
-                factor = self.graph.edges[name].at_heads(self._squared_head_factor)
-                layer.add_to_(others, factor * per_entry(step, factor))
-        self._at(weights)
+        gradient.add_to_(others, self._squared_head_factor * step.unsqueeze(-1))
 
-    def _pull_readers_(self, point: _Point, weights: Weights, grads: dict[str, Tensor]) -> list[Tensor]:
+    def _pull_readers_(self, frame: _PathFrame, grads: dict[str, Tensor]) -> list[Tensor]:
         """Pull the gradients behind the roots back, the fixed ones to zero; return what equation 8 adds at roots."""
         behind = torch.zeros_like(self._paths)
         # Tensor by tensor, so that each is in the cache for all that is done to it.
@@ -355,27 +329,25 @@ class GSpaceChart(PinnedChart):
             g = grads[name]
             for pick, _ in self._pins_of[name]:
                 pick.zero_(g)
-            reader.collect_(behind, self._product(name, g, weights[name]))
-            g.mul_(point.tail_factors[name])
+            reader.collect_(behind, self._product(name, g, frame.weights[name]))
+            g.mul_(frame.tail_factors[name])
             self._scale_heads_(name, g)
         return [
             (root.own(behind) * factor).div_(w).mul_(root.minus_is_root)
-            for root, w, factor in zip(self._roots, point.roots, point.root_factors, strict=True)
+            for root, w, factor in zip(self._roots, frame.roots, frame.root_factors, strict=True)
         ]
 
-    def _move_readers_(
-        self, point: _Point, weights: Weights, direction: Weights, at_roots: list[Tensor], step: Tensor
-    ) -> None:
+    def _move_readers_(self, frame: _PathFrame, direction: Weights, at_roots: list[Tensor], step: Tensor) -> None:
         """Move the tensors behind the roots as equation 9 says; ``at_roots`` is the direction there, used up."""
         ratio = torch.ones_like(self._paths)
-        for root, d, w, factor in zip(self._roots, at_roots, point.roots, point.root_factors, strict=True):
+        for root, d, w, factor in zip(self._roots, at_roots, frame.roots, frame.root_factors, strict=True):
             root.own(ratio).add_(d.mul_(step.unsqueeze(-1)).mul_(factor).div_(w))
         inverse = ratio.reciprocal_()
         # Tensor by tensor, the small ones first, so that each is in the cache for all that is done to it.
         for name, reader in self._readers.items():
-            w, d = weights[name], direction[name]
+            w, d = frame.weights[name], direction[name]
             self._scale_heads_(name, d)
-            w.addcmul_(d, point.tail_factors[name] * per_entry(step, w)).mul_(reader.spread(inverse))
+            w.addcmul_(d, frame.tail_factors[name] * per_entry(step, w)).mul_(reader.spread(inverse))
             for pick, values in self._pins_of[name]:
                 pick.write_(w, values)
 

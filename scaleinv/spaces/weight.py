@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from scaleinv.spaces.base import Chart, Coords, ParameterSpace
+from scaleinv.spaces._gradient import Gradient
+from scaleinv.spaces.base import Chart, Coords, Frame, ParameterSpace
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import require_finite
-
-if TYPE_CHECKING:
-    from scaleinv.training.chain import Gradient
 
 
 @dataclass(frozen=True)
@@ -39,13 +36,13 @@ class WeightChart(Chart):
         """Return the weights themselves."""
         return dict(weights)
 
-    def pullback_(self, weights: Weights, grads: dict[str, Tensor]) -> dict[str, Tensor]:
+    def pullback_(self, frame: Frame, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the gradients themselves."""
         return grads
 
-    def descend_(self, weights: dict[str, Tensor], gradient: "Gradient", step: Tensor) -> None:
+    def descend_(self, frame: Frame, gradient: Gradient, step: Tensor) -> None:
         """Add ``step`` times the gradient."""
-        gradient.add_to_(weights, step)
+        gradient.add_to_(frame.weights, step[:, None])
 
     def at(self, weights: Weights) -> "WeightChart":
         """Return the identity chart at other weights."""

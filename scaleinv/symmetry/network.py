@@ -1,10 +1,14 @@
 """Networks as functions of a named weight dict (thesis, eq. 1.1)."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from scaleinv.symmetry.graph import Graph, Weights
 
@@ -32,34 +36,58 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """A chain of affine maps and positively homogeneous activations.
+    """How a model is made, and how its weights are connected.
 
     Attributes:
-        layers: the maps, from the inputs to the outputs.
-        graph: the channel classes and edges of the chain.
+        make: returns a fresh module in PyTorch's initialisation, drawn from the global generator.
+        graph: channel classes and edges, under the module's parameter names.
+        inputs: shape of one input: ``(features,)``, or ``(channels, height, width)``.
+        outputs: number of outputs.
+        chain: the affine maps from the inputs to the outputs, if the network is nothing but a chain of them and of
+            positively homogeneous activations (its gradients then have a closed form); else empty.
     """
 
-    layers: tuple[Layer, ...]
+    make: Callable[[], nn.Module]
     graph: Graph
+    inputs: tuple[int, ...]
+    outputs: int
+    chain: tuple[Layer, ...] = ()
+
+    @property
+    def features(self) -> int:
+        """Number of scalars in one input."""
+        return math.prod(self.inputs)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Number of inputs, of each layer's hidden nodes, and of outputs."""
-        shapes = [self.graph.shapes[layer.weight] for layer in self.layers]
-        return (shapes[0][1], *(shape[0] for shape in shapes))
+        """Of a chain: number of inputs, of each layer's hidden nodes, and of outputs."""
+        return (self.features, *(self.graph.shapes[layer.weight][0] for layer in self.chain))
+
+    @cached_property
+    def activations(self) -> int:
+        """Number of scalars that an input passes through: itself, and the outputs of all modules with parameters."""
+        counts = [self.features]
+        module = self.drawn(0).to("meta").eval()
+        for part in module.modules():
+            if next(part.parameters(recurse=False), None) is not None:
+                part.register_forward_hook(lambda part, inputs, output: counts.append(output.numel()))
+        module(torch.empty(1, *self.inputs, device="meta"))
+        return sum(counts)
 
     def forward(self, weights: Weights, images: Tensor) -> Tensor:
-        """Compute ``x_l = sigma(W_l x_{l-1} + b_l)`` (thesis, eq. 1.1).
+        """Compute the outputs; of a chain, ``x_l = sigma(W_l x_{l-1} + b_l)`` (thesis, eq. 1.1).
 
         Args:
-            weights: tensors ``(*members, out, in)`` and ``(*members, out)``.
-            images: inputs ``(*members, batch, in)``, or ``(batch, in)`` for all members.
+            weights: tensors ``(*members, own shape)``.
+            images: inputs ``(*members, batch, features)``, or ``(batch, features)`` for all members.
 
         Returns:
-            Outputs ``(*members, batch, out)``.
+            Outputs ``(*members, batch, outputs)``, in evaluation mode.
         """
+        if not self.chain:
+            return self._call(weights, images)
         x = images
-        for layer in self.layers:
+        for layer in self.chain:
             x = x @ weights[layer.weight].mT
             if layer.bias is not None:
                 x = x + weights[layer.bias].unsqueeze(-2)
@@ -77,23 +105,42 @@ class Network:
         Returns:
             Weights ``(members, ...)``.
         """
-        drawn = {seed: self._draw(seed) for seed in dict.fromkeys(seeds)}
-        return {name: torch.stack([drawn[seed][name] for seed in seeds]).to(dtype) for name in self.graph.shapes}
+        drawn = {seed: dict(self.drawn(seed).named_parameters()) for seed in dict.fromkeys(seeds)}
+        return {
+            name: torch.stack([drawn[seed][name].detach() for seed in seeds]).to(dtype) for name in self.graph.shapes
+        }
 
-    def module(self) -> nn.Sequential:
-        """Build the plain ``nn.Module`` of this network, with fresh PyTorch initialisation."""
-        maps: list[LinearMap] = [
-            (into, out, layer.bias is not None, layer.slope)
-            for layer, into, out in zip(self.layers, self.sizes, self.sizes[1:], strict=False)
-        ]
-        return sequential(maps)
+    def buffers(self, members: int, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+        """Return what a module keeps besides its parameters (running statistics, say), ``(members, ...)``.
 
-    def _draw(self, seed: int) -> dict[str, Tensor]:
+        Floats are in ``dtype``. A chain has none.
+        """
+        return {
+            name: torch.stack([b.to(dtype) if b.is_floating_point() else b] * members)
+            for name, b in (() if self.chain else self.drawn(0).named_buffers())
+        }
+
+    def drawn(self, seed: int) -> nn.Module:
+        """Make the module with a seed of its own; the global generator is left alone."""
         with torch.random.fork_rng(devices=[]):
             torch.random.default_generator.manual_seed(seed)
-            values = [p.detach() for p in self.module().parameters()]
-        names = [name for layer in self.layers for name in (layer.weight, layer.bias) if name is not None]
-        return dict(zip(names, values, strict=True))
+            return self.make()
+
+    @cached_property
+    def _module(self) -> nn.Module:
+        return self.drawn(0).eval()
+
+    def _call(self, weights: Weights, images: Tensor) -> Tensor:
+        members = self.graph.members(weights)
+        if not members:
+            like = next(iter(weights.values()))
+            buffers = {n: b.to(like) if b.is_floating_point() else b for n, b in self._module.named_buffers()}
+            return functional_call(self._module, {**weights, **buffers}, images.unflatten(-1, self.inputs))
+        outputs = []
+        for i in range(members[0]):
+            own = {name: w[i] for name, w in weights.items()}
+            outputs.append(self._call(own, images[i] if images.dim() > 2 else images))
+        return torch.stack(outputs)
 
 
 def activation(x: Tensor, slope: float) -> Tensor:
@@ -109,3 +156,19 @@ def sequential(maps: Sequence[LinearMap]) -> nn.Sequential:
         if slope is not None:
             parts.append(nn.ReLU() if slope == 0 else nn.LeakyReLU(slope))
     return nn.Sequential(*parts)
+
+
+def fresh(model: nn.Module) -> nn.Module:
+    """Return a copy of ``model`` on the CPU, in float32, with every module's weights drawn anew.
+
+    Raises:
+        UnsupportedNetworkError: a module has weights, and no ``reset_parameters`` that draws them.
+    """
+    copied = deepcopy(model).to("cpu", torch.float32)
+    for name, part in copied.named_modules():
+        if next(part.parameters(recurse=False), None) is None:
+            continue
+        if not callable(reset := getattr(part, "reset_parameters", None)):
+            raise UnsupportedNetworkError(f"module {name} ({type(part).__name__}) has no reset_parameters()")
+        reset()
+    return copied

@@ -19,7 +19,7 @@ def path_norm(network: Network, weights: Weights) -> Tensor:
     x = torch.ones(
         network.sizes[0], dtype=next(iter(weights.values())).dtype, device=next(iter(weights.values())).device
     )
-    for layer in network.layers:
+    for layer in network.chain:
         x = (weights[layer.weight].square() @ x[..., None])[..., 0]
         if layer.bias is not None:
             x = x + weights[layer.bias].square()

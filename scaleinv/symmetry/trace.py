@@ -1,13 +1,14 @@
 """From a PyTorch model to its description."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from scaleinv.symmetry.graph import Block, Edges, Graph, Weights
-from scaleinv.symmetry.network import Layer, Network, UnsupportedNetworkError
+from scaleinv.symmetry.network import Layer, Network, UnsupportedNetworkError, fresh
 
 # Parameters that a module of each covered type has; its code is known, so its parameters are all that it can use.
 _PARAMETERS: dict[type[nn.Module], frozenset[str]] = {
@@ -66,7 +67,8 @@ def describe(model: nn.Module) -> Network:
                     )
     if not layers:
         raise UnsupportedNetworkError("the model has no Linear layer")
-    return Network(tuple(layers), _chain_graph(layers, shapes))
+    outputs, inputs = shapes[layers[-1].weight][0], shapes[layers[0].weight][1]
+    return Network(partial(fresh, model), _chain_graph(layers, shapes), (inputs,), outputs, tuple(layers))
 
 
 def read_weights(model: nn.Module, graph: Graph) -> dict[str, Tensor]:

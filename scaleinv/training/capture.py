@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 
 
+class CaptureError(RuntimeError):
+    """A step cannot be captured; the message says why. The state is as before."""
+
+
 class CapturedStep:
     """A step that was captured once and is replayed on new inputs of the same shapes."""
 
@@ -19,6 +23,9 @@ class CapturedStep:
             inputs: example arguments of the step.
             state: the tensors that the step changes; they are as before when this returns.
             warm_up: number of steps before the capture, which lets libraries allocate their workspaces.
+
+        Raises:
+            CaptureError: the step does something that a graph cannot hold.
         """
         self._inputs = [t.clone() for t in inputs]
         before = [t.clone() for t in state]
@@ -28,11 +35,17 @@ class CapturedStep:
             for _ in range(warm_up):
                 step(*self._inputs)
         torch.cuda.current_stream().wait_stream(side)
-        for tensor, old in zip(state, before, strict=True):
-            tensor.copy_(old)
+        _restore(state, before)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._result = step(*self._inputs)
+        try:
+            with torch.cuda.graph(self._graph):
+                self._result = step(*self._inputs)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            _restore(state, before)
+            message = (str(error).strip() or "no message").splitlines()[0]
+            raise CaptureError(f"{type(error).__name__}: {message}") from error
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Take the step on ``inputs``; its result lasts until the next call."""
@@ -40,3 +53,8 @@ class CapturedStep:
             own.copy_(given)
         self._graph.replay()
         return self._result
+
+
+def _restore(state: Sequence[Tensor], before: Sequence[Tensor]) -> None:
+    for tensor, old in zip(state, before, strict=True):
+        tensor.copy_(old)

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
+from scaleinv.losses import CrossEntropy, Loss
 from scaleinv.optim.base import Optimizer
 from scaleinv.probes.base import Probe
+from scaleinv.schedules import Constant, Schedule
 from scaleinv.spaces.base import ParameterSpace
 from scaleinv.starts import DefaultStart
 from scaleinv.starts.base import Start
@@ -45,6 +47,9 @@ class Cell:
         batch_size: images a step; the last batch of an epoch has the rest.
         start: what happens to the drawn weights first.
         probes: what else is measured.
+        loss: what is minimised.
+        schedule: of the learning rates.
+        epochs: of the whole run, which schedules look ahead to.
     """
 
     network: Network
@@ -57,6 +62,9 @@ class Cell:
     batch_size: int = 64
     start: Start = field(default_factory=DefaultStart)
     probes: Sequence[Probe] = ()
+    loss: Loss = field(default_factory=CrossEntropy)
+    schedule: Schedule = field(default_factory=Constant)
+    epochs: int = 0
 
     @property
     def members(self) -> list[Member]:

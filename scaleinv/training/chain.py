@@ -5,53 +5,18 @@ batch is then one wide matrix product, and nothing is ever transposed in memory.
 numbers (a test says so) at about twice the time for one member.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from scaleinv.losses.base import Loss
+from scaleinv.spaces._gradient import Gradient
 from scaleinv.symmetry.graph import Weights
 from scaleinv.symmetry.network import Layer, Network
-
-
-@dataclass(frozen=True)
-class Score:
-    """What images cost each member: shapes ``(members, images)``, or ``(members,)`` when summed.
-
-    Attributes:
-        loss: cross-entropy, in nats.
-        correct: whether the largest output is the label's (the first of equal ones counts), or how often.
-    """
-
-    loss: Tensor
-    correct: Tensor
-
-    def total(self) -> "Score":
-        """Sum over the images, in float64."""
-        return Score(self.loss.sum(-1, dtype=torch.float64), self.correct.sum(-1))
-
-
-def score(logits: Tensor, labels: Tensor) -> Score:
-    """Score every image.
-
-    Args:
-        logits: ``(members, classes, images)``, members ordered by group.
-        labels: ``(groups, images)``.
-
-    Returns:
-        Loss and correctness, ``(members, images)``.
-    """
-    groups, images = labels.shape
-    of_member = labels[:, None].expand(groups, len(logits) // groups, images).reshape(-1, images)
-    loss = torch.log_softmax(logits, 1).gather(1, of_member[:, None]).squeeze(1).neg_()
-    return Score(loss, logits.max(1).indices == of_member)
-
-
-def one_hot(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
-    """Return the distributions with all mass at the labels: ``(groups, images)`` to ``(groups, classes, images)``."""
-    zeros = torch.zeros(len(labels), classes, labels.shape[1], dtype=dtype, device=labels.device)
-    return zeros.scatter_(1, labels[:, None], 1.0)
+from scaleinv.symmetry.skeleton import Pick
+from scaleinv.training.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -90,115 +55,124 @@ class LayerGradient:
         if self.layer.bias is not None and self.layer.bias in tensors:
             tensors[self.layer.bias].add_(self.delta.sum(-1))
 
-    def in_columns(self, columns: Tensor) -> Tensor:
-        """Return one entry of every row of the matrix's gradient, ``(members, out)``.
-
-        Args:
-            columns: one a row, shape ``(out,)``, or one a member and row, ``(members, out)``.
-        """
+    def at(self, entries: "_Entries") -> Tensor:
+        """Return some entries of the matrix's gradient, ``(members, n)``."""
         groups, shared = len(self.inputs), len(self.delta) // len(self.inputs)
+        columns = entries.columns
         if columns.dim() == 1:
             read = self.inputs.index_select(-1, columns).mT[:, None]
         else:
             group = torch.arange(groups, device=columns.device).repeat_interleave(shared)[:, None]
             read = self.inputs.mT[group, columns].unflatten(0, (groups, shared))
-        return (self.delta.unflatten(0, (groups, shared)) * read).sum(-1).flatten(0, 1)
+        delta = self.delta
+        if entries.rows is not None:
+            rows = entries.rows[..., None]
+            delta = delta[:, entries.rows] if columns.dim() == 1 else delta.take_along_dim(rows, -2)
+        return (delta.unflatten(0, (groups, shared)) * read).sum(-1).flatten(0, 1)
 
 
-class Gradient:
-    """The mean cross-entropy's gradient at a batch, layer by layer and not yet multiplied out.
+@dataclass(frozen=True)
+class _Entries:
+    """Rows and columns of some entries of a matrix, ``(n,)`` or ``(members, n)``; rows None means one of every row."""
 
-    Attributes:
-        layers: by the names of their matrices, the last layer first.
-    """
+    rows: Tensor | None
+    columns: Tensor
 
-    def __init__(self, layers: Sequence[LayerGradient], buffers: dict[str, Tensor]) -> None:
-        """Keep the factors; ``buffers`` are what :meth:`whole` writes into, and makes if they are not there."""
-        self.layers = {gradient.layer.weight: gradient for gradient in layers}
-        self._buffers = buffers
+    @classmethod
+    def of(cls, pick: Pick, shape: Sequence[int]) -> "_Entries":
+        rows, columns = pick.index // shape[1], pick.index % shape[1]
+        every = torch.arange(shape[0], device=rows.device)
+        one_each = rows.shape[-1] == shape[0] and bool((rows == every).all())
+        return cls(None if one_each else rows, columns)
 
-    def whole(self, like: Weights) -> dict[str, Tensor]:
-        """Multiply out the gradients of some tensors.
+
+class ChainGradient(Gradient):
+    """A gradient layer by layer, not yet multiplied out."""
+
+    def __init__(self, engine: "ChainEngine", layers: Sequence[LayerGradient]) -> None:
+        """Keep the factors.
 
         Args:
-            like: the weights whose gradients are wanted, by name.
-
-        Returns:
-            Gradients ``(members, ...)`` in buffers that are used again at the next batch.
+            engine: whose memory :meth:`whole` writes into.
+            layers: the last layer first.
         """
-        for name, w in like.items():
-            if name not in self._buffers or self._buffers[name].shape != w.shape:
-                self._buffers[name] = torch.empty_like(w, memory_format=torch.contiguous_format)
-        grads = {name: self._buffers[name] for name in like}
-        for layer in self.layers.values():
+        self._engine, self._layers = engine, layers
+
+    def whole(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """Multiply out the gradients by some tensors; see :meth:`Gradient.whole`."""
+        like = self._layers[0].delta
+        grads = {name: self._engine.grad(name, like) for name in names}
+        for layer in self._layers:
             layer.write_(grads)
         return grads
 
-    def add_to_(self, weights: Weights, factor: Tensor) -> None:
-        """Add a member's ``factor`` times the gradient to its weights; the factors are used up.
+    def picked(self, pick: Pick) -> Tensor:
+        """Multiply out the gradients by some entries of a matrix; see :meth:`Gradient.picked`."""
+        layer = next(layer for layer in self._layers if layer.layer.weight == pick.name)
+        return layer.at(self._engine.entries(pick))
 
-        Args:
-            weights: contiguous tensors ``(members, ...)``, changed in place.
-            factor: shape ``(members,)``.
-        """
-        for layer in self.layers.values():
-            layer.add_to_(weights, factor.view(-1, 1, 1))
+    def add_to_(self, weights: Weights, factors: Tensor) -> None:
+        """Add a multiple of the gradient while it is a product of thin matrices; see :meth:`Gradient.add_to_`."""
+        shared = factors.unsqueeze(-1) if factors.shape[-1] == 1 else None
+        edges = self._engine.network.graph.edges
+        for layer in self._layers:
+            if layer.layer.weight in weights or layer.layer.bias in weights:
+                factor = edges[layer.layer.weight].at_heads(factors) if shared is None else shared
+                layer.add_to_(weights, factor)
 
 
-class Backprop:
-    """Forward and backward passes of one network, for stacks of members."""
+class ChainEngine(Engine):
+    """Forward and backward passes of a chain, in closed form."""
 
     def __init__(self, network: Network) -> None:
         """Prepare for ``network``; buffers are made on first use and used again for the same shapes."""
         self.network = network
         self._workspaces: dict[tuple[int, int, int], _Workspace] = {}
         self._grads: dict[str, Tensor] = {}
+        self._entries: dict[int, tuple[Pick, _Entries]] = {}
 
-    def gradient(self, weights: Weights, images: Tensor, targets: Tensor) -> tuple[Tensor, Gradient]:
-        """Compute the mean cross-entropy's gradient for every member (thesis, eq. 1.7).
-
-        Nothing here is about the loss itself: its sums cost more launches than its gradient, so they are left to
-        :func:`score`, for many batches at once.
-
-        Args:
-            weights: tensors ``(members, ...)``, contiguous, members ordered by group.
-            images: float ``(groups, batch, in)``; members are split evenly over the groups.
-            targets: probability of every class, ``(groups, classes, batch)``; see :func:`one_hot`.
-
-        Returns:
-            The logits ``(members, classes, batch)`` and the gradient. Both live in buffers that the next call
-            overwrites.
-        """
+    def gradient(self, weights: Weights, images: Tensor, targets: Tensor, loss: Loss) -> tuple[Tensor, ChainGradient]:
+        """Compute the mean loss's gradient for every member; see :meth:`Engine.gradient`."""
         work = self._forward(weights, images)
-        # d loss / d logits = (softmax - targets) / batch.
-        delta = torch.softmax(work.logits, 1, out=work.deltas[-1])
-        delta.view(work.groups, -1, *delta.shape[1:]).sub_(targets[:, None])
-        delta.div_(work.batch)
-        found = []
-        for depth in range(len(self.network.layers) - 1, -1, -1):
-            layer, delta = self.network.layers[depth], work.deltas[depth]
+        loss.delta_(work.logits, targets, out=work.deltas[-1])
+        layers = []
+        for depth in range(len(self.network.chain) - 1, -1, -1):
+            layer, delta = self.network.chain[depth], work.deltas[depth]
             if layer.slope is not None:
                 _activation_backward(delta, work.outputs[depth], layer.slope)
-            found.append(LayerGradient(layer, delta, work.transposed[depth - 1] if depth else images))
+            layers.append(LayerGradient(layer, delta, work.transposed[depth - 1] if depth else images))
             if depth:
                 torch.bmm(weights[layer.weight].mT, delta, out=work.deltas[depth - 1])
-        return work.logits, Gradient(found, self._grads)
+        return work.logits, ChainGradient(self, layers)
 
     def logits(self, weights: Weights, images: Tensor) -> Tensor:
-        """Return the outputs of each member, in a buffer as in :meth:`gradient`."""
+        """Return the outputs of each member; see :meth:`Engine.logits`."""
         return self._forward(weights, images).logits
 
     def buffers(self) -> list[Tensor]:
-        """Return all memory that is kept between calls."""
+        """Return all memory that is kept; see :meth:`Engine.buffers`."""
         kept = list(self._grads.values())
         for work in self._workspaces.values():
             kept += work.buffers()
         return kept
 
+    def grad(self, name: str, like: Tensor) -> Tensor:
+        """Return memory for the gradient by a tensor, for as many members, and in the dtype, as ``like``."""
+        grad = self._grads.get(name)
+        if grad is None or grad.shape[0] != like.shape[0]:
+            grad = self._grads[name] = like.new_empty(like.shape[0], *self.network.graph.shapes[name])
+        return grad
+
+    def entries(self, pick: Pick) -> _Entries:
+        """Return rows and columns of the picked entries; worked out once per pick."""
+        if id(pick) not in self._entries:
+            self._entries[id(pick)] = (pick, _Entries.of(pick, self.network.graph.shapes[pick.name]))
+        return self._entries[id(pick)][1]
+
     def _forward(self, weights: Weights, images: Tensor) -> "_Workspace":
         """Fill a workspace with every layer's outputs before and behind its activation."""
         work = self._workspace(weights, images)
-        for depth, layer in enumerate(self.network.layers):
+        for depth, layer in enumerate(self.network.chain):
             matrix, out = weights[layer.weight], work.outputs[depth]
             if depth:
                 torch.bmm(matrix, work.activated[depth - 1], out=out)
@@ -212,7 +186,7 @@ class Backprop:
         return work
 
     def _workspace(self, weights: Weights, images: Tensor) -> "_Workspace":
-        matrix = weights[self.network.layers[0].weight]
+        matrix = weights[self.network.chain[0].weight]
         key = (matrix.shape[0], images.shape[0], images.shape[1])
         if key not in self._workspaces:
             self._workspaces[key] = _Workspace(self.network, *key, matrix)
@@ -237,7 +211,7 @@ class _Workspace:
         self.outputs = [empty(features) for features in network.sizes[1:]]
         self.activated = [
             torch.empty_like(out) if layer.slope is not None and layer.slope < 0 else out
-            for layer, out in zip(network.layers, self.outputs, strict=True)
+            for layer, out in zip(network.chain, self.outputs, strict=True)
         ]
         self.transposed = [a.mT for a in self.activated]
         self._deltas: list[Tensor] = []
@@ -275,7 +249,7 @@ def _activation(z: Tensor, slope: float, out: Tensor) -> None:
     if slope == 0:
         torch.clamp(z, min=0, out=out)
     else:
-        torch._C._nn.leaky_relu(z, slope, out=out)
+        torch.ops.aten.leaky_relu.out(z, slope, out=out)
 
 
 def _activation_backward(delta: Tensor, z: Tensor, slope: float) -> None:

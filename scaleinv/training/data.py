@@ -100,6 +100,10 @@ class Slab:
         self._grow(len(images))
         return self._data.normalise(images, self._floats[: len(images)])
 
+    def buffers(self) -> list[Tensor]:
+        """Return all memory that is kept between calls."""
+        return [self._pixels, self._floats]
+
     def _grow(self, n: int) -> None:
         if n > len(self._floats):
             self._pixels = self._pixels.new_empty(n, self._data.features)

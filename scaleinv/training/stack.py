@@ -8,12 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from scaleinv.optim.base import GradientTransformation, State
-from scaleinv.spaces.base import Chart
-from scaleinv.training.capture import CapturedStep
+from scaleinv.losses.base import Score
+from scaleinv.optim.base import IDENTITY, GradientTransformation, Point, State
+from scaleinv.probes.base import Scene
+from scaleinv.schedules.base import Progress
+from scaleinv.spaces._gradient import Gradient
+from scaleinv.training.autograd import make_engine
+from scaleinv.training.capture import CapturedStep, CaptureError
 from scaleinv.training.cell import Cell, Member
-from scaleinv.training.chain import Backprop, Gradient, Score, one_hot, score
 from scaleinv.training.data import Slab, Split, batch_order
+from scaleinv.training.evaluate import Evaluator, slab_bytes, total
 
 
 @dataclass(frozen=True)
@@ -41,20 +45,12 @@ class EpochResult:
     probed: dict[str, Tensor]
 
 
-def move_(
-    chart: Chart,
-    rule: GradientTransformation,
-    weights: dict[str, Tensor],
-    gradient: Gradient,
-    state: State,
-    step: Tensor,
-) -> State:
+def move_(rule: GradientTransformation, point: Point, gradient: Gradient, state: State, step: Tensor) -> State:
     """Move weights in place by one step of an optimizer in the coordinates of a chart.
 
     Args:
-        chart: which coordinates.
         rule: the optimizer.
-        weights: the point, in the chart's own gauge.
+        point: where the step begins; its weights are moved.
         gradient: there; it is used up.
         state: of the optimizer; its memory may be used.
         step: factor of each member, ``(members,)``: minus its learning rate.
@@ -62,12 +58,13 @@ def move_(
     Returns:
         The optimizer's new state.
     """
-    if rule.is_identity:
-        chart.descend_(weights, gradient, step)
+    chart = point.chart
+    frame = chart.begin(point.weights)
+    if rule is IDENTITY:
+        chart.descend_(frame, gradient, step)
         return state
-    coords = chart.to_coords(weights) if rule.reads_coords else {}
-    direction, state = rule.update(chart.pullback_(weights, gradient.whole(weights)), state, coords)
-    chart.retract_(weights, direction, step)
+    direction, state = rule.update(chart.pullback_(frame, gradient.whole(point.weights)), state, point)
+    chart.retract_(frame, direction, step)
     return state
 
 
@@ -75,15 +72,28 @@ class Stack:
     """Members of one cell whose weights, gradients and optimizer state are stacked tensors.
 
     Attributes:
+        scene: what probes may look at: the weights too, and what scores them.
+        columns: what the probes add to each row.
         captures: whether steps are captured once and replayed, which only a GPU can do.
     """
 
-    def __init__(self, cell: Cell, members: Sequence[Member]) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        members: Sequence[Member],
+        captures: bool = True,
+        note: Callable[[str], object] = print,
+    ) -> None:
         """Initialise the members, choose their chart and make the optimizer's state.
 
         Args:
             cell: what to train.
             members: a list from :func:`next_stack`.
+            captures: whether a GPU may capture steps.
+            note: told, once, that steps cannot be captured and why.
+
+        Raises:
+            ValueError: start, space, optimizer and probes do not go together.
         """
         self.cell = cell
         self.members = list(members)
@@ -100,25 +110,37 @@ class Stack:
             space = replace(space, value=values)
         self.chart = space.chart(graph, cell.start.apply(graph, drawn, seeds))
         self.weights = self.chart.start()
-        self._step_size = -torch.tensor([m.lr for m in members], dtype=torch.float64).to(self.device, dtype)
-        self._rule = cell.optimizer.transformation()
-        self._backprop = Backprop(network)
-        self._slab = Slab(cell.dataset)
-        self.state = self._rule.init(self.weights)
-        self._readings = [probe.attach(self.chart, self.weights) for probe in cell.probes]
+        self.lrs = torch.tensor([m.lr for m in members], dtype=torch.float64, device=self.device)
+        self._step_size = -self.lrs.to(dtype)
+        self._progress = Progress(self.lrs.new_zeros(()), cell.steps_per_epoch, cell.epochs)
+        self.rule = cell.optimizer.transformation()
+        self.state = self.rule.init(self.weights)
         count = len(members)
+        # What a module keeps besides its weights (running statistics) is the members' own, and no coordinate.
+        self._statistics = {name: b.to(self.device) for name, b in network.buffers(count, dtype).items()}
+        self.engine = make_engine(network, self._statistics)
+        self._slab = Slab(cell.dataset)
+        evaluator = Evaluator(network, cell.dataset, cell.loss, self._statistics)
+        self.scene = Scene(network, self.chart, cell.dataset, self.members, self.weights, evaluator)
+        self._readings = [(probe.every, probe.attach(self.scene)) for probe in cell.probes]
+        self._columns = [probe.columns(self.scene) for probe in cell.probes]
+        self.columns = tuple(name for names in self._columns for name in names)
+        if twice := [name for name in self.columns if self.columns.count(name) > 1]:
+            raise ValueError(f"two probes have a column {twice[0]}")
         # Kept until a slab is scored, so that a step need not.
         slab = min(self._steps_per_slab() * cell.batch_size, len(cell.dataset.train))
-        self._logits = torch.empty(count, network.sizes[-1], slab, dtype=dtype, device=self.device)
+        self._logits = torch.empty(count, network.outputs, slab, dtype=dtype, device=self.device)
         self._steps = torch.zeros((), dtype=torch.int64, device=self.device)
         self.first_bad_step = torch.zeros(count, dtype=torch.int64, device=self.device)
-        self.captures = self.device.type == "cuda"
+        self.captures = captures and self.device.type == "cuda"
+        self._note = note
         self._captured: CapturedStep | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that training changes, by name: what a checkpoint must hold."""
         flat = {f"weights/{n}": w for n, w in self.weights.items()} | flatten(self.state, "state")
-        for i, reading in enumerate(self._readings):
+        flat |= {f"buffers/{n}": b for n, b in self._statistics.items()}
+        for i, (_, reading) in enumerate(self._readings):
             flat |= flatten(reading.tensors(), f"probe/{i}")
         return flat | {"steps": self._steps, "first_bad_step": self.first_bad_step}
 
@@ -132,16 +154,27 @@ class Stack:
 
         Args:
             images: float ``(seeds, batch, features)``.
-            targets: probability of every class, ``(seeds, classes, batch)``.
+            targets: see :meth:`scaleinv.losses.base.Loss.targets`; of as many seeds and images.
 
         Returns:
             The outputs before the step, ``(members, classes, batch)``, until the next one overwrites them.
         """
-        logits, gradient = self._backprop.gradient(self.weights, images, targets)
-        self.state = move_(self.chart, self._rule, self.weights, gradient, self.state, self._step_size)
-        for reading in self._readings:
-            reading.after_step(self.weights)
+        logits, gradient = self.engine.gradient(self.weights, images, targets, self.cell.loss)
+        point = Point(self.weights, images, logits, self.scene.network, self.chart)
+        self.state = move_(self.rule, point, gradient, self.state, self._sizes())
+        for every, reading in self._readings:
+            if every == 1:
+                reading.look()
         return logits
+
+    def _sizes(self) -> Tensor:
+        """Return minus the learning rate of each member at the next step, and count the step."""
+        factor = self.cell.schedule.factor(self._progress)
+        if factor is None:
+            return self._step_size
+        sizes = (-self.lrs * factor).to(self._step_size)
+        self._progress.step.add_(1)
+        return sizes
 
     def train_epoch(self, epoch: int, after_step: Callable[[], object] | None = None) -> Score:
         """Train one epoch and return the summed scores of its batches, each taken before its step.
@@ -150,28 +183,38 @@ class Stack:
             epoch: counted from 1; with the seeds it decides the order of the batches.
             after_step: called after every step, without waiting for the device.
         """
-        data, size = self.cell.dataset, self.cell.batch_size
+        data, size, loss = self.cell.dataset, self.cell.batch_size, self.cell.loss
+        step = (epoch - 1) * self.cell.steps_per_epoch
+        self._progress.step.fill_(step)
         order = torch.stack([batch_order(seed, epoch, len(data.train)) for seed in self.seeds]).to(self.device)
         parts = []
         for index in order.split(self._steps_per_slab() * size, 1):
             images = self._slab.gather(data.train.images, index)
             labels = data.train.labels[index]
-            targets = one_hot(labels, self._logits.shape[1], images.dtype)
+            targets = loss.targets(labels, self._logits.shape[1], images.dtype)
             logits = self._logits[..., : index.shape[1]]
             for start in range(0, index.shape[1], size):
                 batch = slice(start, start + size)
                 logits[..., batch].copy_(self._run(images[:, batch], targets[..., batch]))
+                step += 1
+                self._look(step)
                 if after_step:
                     after_step()
-            parts.append(self._take_note(score(logits, labels)))
-        return _sum(parts)
+            parts.append(self._take_note(loss.score(logits, labels)))
+        return total(parts)
+
+    def _look(self, step: int) -> None:
+        """Let those probes look at the weights that do so every few steps."""
+        for every, reading in self._readings:
+            if every > 1 and step % every == 0:
+                reading.look()
 
     def _steps_per_slab(self) -> int:
         """Return how many batches to gather, and to score, at once."""
         data = self.cell.dataset
-        classes = self.cell.network.sizes[-1]
+        classes = self.cell.network.outputs
         an_image = len(self.seeds) * (data.features + classes) + len(self.members) * classes
-        return max(1, _slab_bytes(self.device) // (4 * self.cell.batch_size * an_image))
+        return max(1, slab_bytes(self.device) // (4 * self.cell.batch_size * an_image))
 
     def _take_note(self, scores: Score) -> Score:
         """Find the first step of each member whose loss was not finite; return the sums over a slab's steps."""
@@ -188,19 +231,18 @@ class Stack:
         if not self.captures or images.shape[1] != self.cell.batch_size:
             return self.step(images, targets)
         if self._captured is None:
-            self._captured = CapturedStep(self.step, (images, targets), list(self.tensors().values()))
+            try:
+                changed = [*self.tensors().values(), self._progress.step]
+                self._captured = CapturedStep(self.step, (images, targets), changed)
+            except CaptureError as error:
+                self._note(f"note: going on without captured steps, which are faster: {error}")
+                self.captures = False
+                return self.step(images, targets)
         return self._captured(images, targets)
 
     def score(self, split: Split) -> Score:
         """Score every member on a whole split."""
-        width = 2 * sum(self.cell.network.sizes) * len(self.members)
-        slab = max(128, 4 * _slab_bytes(self.device) // (4 * width))
-        parts = []
-        for start in range(0, len(split), slab):
-            images = self._slab.normalise(split.images[start : start + slab])
-            logits = self._backprop.logits(self.weights, images[None])
-            parts.append(score(logits, split.labels[None, start : start + slab]).total())
-        return _sum(parts)
+        return self.scene.evaluator.score(self.weights, split)
 
     def result(self, train: Score | None) -> EpochResult:
         """Evaluate the members and bring the epoch's numbers to the CPU.
@@ -217,8 +259,20 @@ class Stack:
         after = torch.where(val_loss.isfinite() | (first_bad > 0), 0, self._steps.cpu() + 1)
         return EpochResult(
             *(train_loss, train_accuracy, val_loss, val_accuracy, test_loss, test_accuracy, first_bad + after),
-            {name: column for reading in self._readings for name, column in reading.read().items()},
+            self._read(),
         )
+
+    def _read(self) -> dict[str, Tensor]:
+        """Read all probes, and see whether they measured what they said."""
+        numbers: dict[str, Tensor] = {}
+        for probe, names, (every, reading) in zip(self.cell.probes, self._columns, self._readings, strict=True):
+            if every == 0:
+                reading.look()
+            read = reading.read()
+            if set(read) != set(names):
+                raise ValueError(f"{type(probe).__name__} promised the columns {sorted(names)}, it read {sorted(read)}")
+            numbers |= {name: read[name] for name in names}
+        return numbers
 
 
 def flatten(nest: Any, prefix: str) -> dict[str, Tensor]:
@@ -228,14 +282,5 @@ def flatten(nest: Any, prefix: str) -> dict[str, Tensor]:
     return {name: t for key, part in nest.items() for name, t in flatten(part, f"{prefix}/{key}").items()}
 
 
-def _sum(parts: Sequence[Score]) -> Score:
-    return Score(torch.stack([p.loss for p in parts]).sum(0), torch.stack([p.correct for p in parts]).sum(0))
-
-
 def _means(score: Score, n: int) -> tuple[Tensor, Tensor]:
     return score.loss.cpu() / n, score.correct.cpu().double() / n
-
-
-def _slab_bytes(device: torch.device) -> int:
-    """Size of a gather: on a CPU it should stay in the cache, on a GPU it should be few launches."""
-    return 2**22 if device.type == "cpu" else 2**28

@@ -63,7 +63,7 @@ def _kinds(network: Network, chart: PinnedChart) -> list[list[list[str]]]:
         mask = is_root[pick.name].view(-1)
         mask[pick.index.flatten()[free.flatten()]] = True
     found = []
-    for i, layer in enumerate(network.layers):
+    for i, layer in enumerate(network.chain):
         name = layer.weight
         taken = fixed.get(name, torch.zeros(graph.shapes[name], dtype=torch.bool))
         taken = taken.reshape(graph.shapes[name])

@@ -46,7 +46,7 @@ class Surface(Task):
         assert isinstance(config.network, MLP)
         slope = config.network.negative_slope
         network = mlp((self.inputs, 1, 1), negative_slope=slope)
-        first, second = network.layers[0].weight, network.layers[1].weight
+        first, second = network.chain[0].weight, network.chain[1].weight
         gradients = [f"g{name}" for name in self.names]
         rows: list[tuple[Any, ...]] = [("panel", "slope", *self.names, "output", "loss", *gradients)]
         for panel in self.panels:

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from tqdm import tqdm
 
+from scaleinv.losses import Score
 from scaleinv.runs.build import build_cell
 from scaleinv.runs.config import Config
 from scaleinv.runs.environment import cache_bytes, describe, free_bytes
@@ -21,7 +22,6 @@ from scaleinv.runs.progress import Meter, meter
 from scaleinv.runs.tasks.base import Task
 from scaleinv.runs.weights import Keeper, forget, join, require_kept
 from scaleinv.training.cell import Cell, Member, next_stack
-from scaleinv.training.chain import Score
 from scaleinv.training.stack import EpochResult, Stack
 
 COLUMNS = (
@@ -49,9 +49,11 @@ class Sweep(Task):
         try:
             # Whether start, space and probes go together may depend on the seed and on the value, not on the lr.
             for member in cell.members[:: len(cell.lrs)]:
-                Stack(cell, [member])
+                columns = Stack(cell, [member]).columns
         except ValueError as error:
             raise ConfigError(str(error), "start, space, probes", "see the README for what goes together") from error
+        if taken := set(columns) & set(COLUMNS):
+            raise ConfigError(f"a probe has the column {min(taken)}, which every run has", "probes", "rename it")
 
     def require_kept(self, config: Config, folder: RunFolder) -> None:
         """Ask for weights where they were not kept; see :meth:`Task.require_kept`."""
@@ -92,6 +94,8 @@ class _Run:
         self.cell = build_cell(config)
         self.total = len(self.cell.members)
         self.device = self.cell.dataset.scale.device
+        # Until a step cannot be captured: then those of the stacks to come cannot either.
+        self.captures = config.capture
         self.began = time.monotonic()
         self.tensors: dict[str, torch.Tensor] = {}
         self.progress = self._resume() or self._begin()
@@ -103,8 +107,8 @@ class _Run:
         self.folder.metrics.unlink(missing_ok=True)
         self.folder.timing.unlink(missing_ok=True)
         forget(self.folder)
-        probed = [column for probe in self.config.probes for column in probe.columns]
-        self.folder.append(self.folder.metrics, [(*COLUMNS, *probed)])
+        columns = (*COLUMNS, *Stack(self.cell, self.cell.members[:1]).columns)
+        self.folder.append(self.folder.metrics, [columns])
         self.folder.append(self.folder.timing, [TIMING])
         self.folder.update_manifest(chunk=chunk, chunk_reason=why, **describe(self.device))
         return _Progress(min(chunk, self.total))
@@ -162,7 +166,7 @@ class _Run:
 
     def _train(self, bar: Meter, members: list[Member]) -> None:
         progress, epochs = self.progress, self.config.epochs
-        stack = Stack(self.cell, members)
+        stack = Stack(self.cell, members, self.captures, tqdm.write)
         self.keeper = Keeper(self.config.keep, epochs)
         if self.tensors:
             self.keeper.tensors = {n.removeprefix(KEPT): t for n, t in self.tensors.items() if n.startswith(KEPT)}
@@ -187,6 +191,7 @@ class _Run:
                 self._checkpoint(stack)
                 saved = time.monotonic()
         self.keeper.save(self.folder, members[0].index)
+        self.captures = stack.captures
         progress.diverged += int((result.first_bad_step > 0).sum())
         progress.done += len(members)
         progress.epoch = 0
@@ -259,7 +264,7 @@ def pick_chunk(cell: Cell) -> tuple[int, str]:
     scale, m = cell.dataset.scale, cell.network.graph.parameters
     one = {name: torch.empty(shape, dtype=scale.dtype) for name, shape in cell.network.graph.shapes.items()}
     state = safetensors_size(cell.optimizer.transformation().init(one))
-    widths = 4 * sum(cell.network.sizes) * cell.batch_size
+    widths = 4 * cell.network.activations * cell.batch_size
     per_member = (3 * m + widths) * scale.element_size() + state
     fits = max(1, int(0.6 * free_bytes(scale.device)) // per_member)
     if scale.device.type == "cuda":

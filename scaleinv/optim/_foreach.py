@@ -1,0 +1,114 @@
+"""Arithmetic on lists of tensors in few launches: PyTorch's private kernels, with plain loops where it has none.
+
+All functions but :func:`sqrt` work in place, on the first list.
+"""
+
+import torch
+from torch import Tensor
+
+Tensors = list[Tensor]
+
+
+def has(kernel: str) -> bool:
+    """Whether this PyTorch has a private kernel."""
+    return hasattr(torch, kernel)
+
+
+def mul_(tensors: Tensors, factor: float) -> None:
+    """Multiply by a number."""
+    if has("_foreach_mul_"):
+        torch._foreach_mul_(tensors, factor)
+    else:
+        for t in tensors:
+            t.mul_(factor)
+
+
+def add_(tensors: Tensors, others: Tensors | float, alpha: float = 1.0) -> None:
+    """Add a number, or ``alpha`` times other tensors."""
+    if isinstance(others, float):
+        if has("_foreach_add_"):
+            torch._foreach_add_(tensors, others)
+        else:
+            for t in tensors:
+                t.add_(others)
+    elif has("_foreach_add_"):
+        torch._foreach_add_(tensors, others, alpha=alpha)
+    else:
+        for t, other in zip(tensors, others, strict=True):
+            t.add_(other, alpha=alpha)
+
+
+def addcmul_(tensors: Tensors, firsts: Tensors, seconds: Tensors, factor: float) -> None:
+    """Add ``factor`` times products."""
+    if has("_foreach_addcmul_"):
+        torch._foreach_addcmul_(tensors, firsts, seconds, factor)
+    else:
+        for t, first, second in zip(tensors, firsts, seconds, strict=True):
+            t.addcmul_(first, second, value=factor)
+
+
+def div_(tensors: Tensors, divisors: Tensors) -> None:
+    """Divide by other tensors."""
+    if has("_foreach_div_"):
+        torch._foreach_div_(tensors, divisors)
+    else:
+        for t, divisor in zip(tensors, divisors, strict=True):
+            t.div_(divisor)
+
+
+def copy_(tensors: Tensors, others: Tensors) -> None:
+    """Copy other tensors."""
+    if has("_foreach_copy_"):
+        torch._foreach_copy_(tensors, others)
+    else:
+        for t, other in zip(tensors, others, strict=True):
+            t.copy_(other)
+
+
+def sqrt(tensors: Tensors) -> Tensors:
+    """Return the square roots."""
+    return list(torch._foreach_sqrt(tensors)) if has("_foreach_sqrt") else [t.sqrt() for t in tensors]
+
+
+def adam_(
+    directions: Tensors,
+    grads: Tensors,
+    means: Tensors,
+    squares: Tensors,
+    step: Tensor,
+    beta1: float,
+    beta2: float,
+    eps: float,
+) -> None:
+    """Update Adam's means and write ``m_hat / (sqrt(v_hat) + eps)`` into ``directions`` (thesis, eq. 1.9, 1.10).
+
+    Args:
+        directions: any memory; PyTorch's kernel moves zeros by a step of size -1, which leaves the direction.
+        grads: of this step.
+        means: of the gradients, so far.
+        squares: means of their squares, so far.
+        step: number of this step, counted from 1; float32, on the device.
+        beta1: decay of the means.
+        beta2: decay of the means of the squares.
+        eps: added to the denominator.
+    """
+    if has("_fused_adam_"):
+        for d in directions:
+            d.zero_()
+        torch._fused_adam_(
+            *(directions, grads, means, squares, [], [step] * len(directions)),
+            lr=-1.0,
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=0.0,
+            eps=eps,
+            amsgrad=False,
+            maximize=False,
+        )
+        return
+    count = step.double()
+    for d, g, mean, square in zip(directions, grads, means, squares, strict=True):
+        mean.lerp_(g, 1 - beta1)
+        square.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+        root = (square / (1 - beta2**count).to(g)).sqrt_().add_(eps)
+        torch.div(mean / (1 - beta1**count).to(g), root, out=d)

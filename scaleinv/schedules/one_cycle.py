@@ -1,0 +1,43 @@
+"""One cycle."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from scaleinv.schedules.base import Progress, Schedule, require
+from scaleinv.schedules.cosine import fall
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCycle(Schedule):
+    """Up to 1, then down, in half cosine waves, over the run; as ``torch.optim.lr_scheduler.OneCycleLR``.
+
+    The learning rate of the grid is the highest of the cycle.
+
+    Attributes:
+        rise: share of the run on the way up.
+        first: factor of the first step.
+        last: factor of the last step.
+    """
+
+    rise: float = 0.3
+    first: float = 0.04
+    last: float = 4e-6
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        require(0 < self.rise < 1, f"rise must be between 0 and 1, got {self.rise}")
+        require(min(self.first, self.last) >= 0, "first and last must be at least 0")
+
+    def check(self, steps_per_epoch: int, epochs: int) -> None:
+        """Refuse a way up, or down, of less than a step; see :meth:`Schedule.check`."""
+        run = steps_per_epoch * epochs
+        fits = 1 < self.rise * run < run - 1
+        require(fits, f"a cycle with rise {self.rise} does not fit into a run of {run} steps")
+
+    def factor(self, progress: Progress) -> Tensor:
+        """Compute :func:`fall` of the share of the way up, or of the way down."""
+        top = self.rise * progress.steps - 1
+        up = fall(progress.step / top, self.first, 1.0)
+        down = fall((progress.step - top) / (progress.steps - 1 - top), 1.0, self.last)
+        return up.where(progress.step <= top, down)

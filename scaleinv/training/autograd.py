@@ -1,0 +1,144 @@
+"""Outputs and gradients of any described module, by autograd and member by member."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from scaleinv.losses.base import Loss
+from scaleinv.spaces._gradient import Gradient
+from scaleinv.spaces.base import per_entry
+from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.network import Network
+from scaleinv.symmetry.skeleton import Pick, take
+from scaleinv.training.chain import ChainEngine
+from scaleinv.training.engine import Engine
+
+
+def make_engine(network: Network, statistics: Mapping[str, Tensor]) -> Engine:
+    """Return the closed form for a chain, autograd for everything else.
+
+    Args:
+        network: on the device that it is computed on.
+        statistics: see :class:`AutogradEngine`.
+    """
+    return ChainEngine(network) if network.chain else AutogradEngine(network, statistics)
+
+
+class AutogradGradient(Gradient):
+    """Gradients that are written out already."""
+
+    def __init__(self, graph: Graph, grads: dict[str, Tensor]) -> None:
+        """Keep the gradients, by name, ``(members, own shape)``."""
+        self._graph, self._grads = graph, grads
+
+    def whole(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """Return the gradients by some tensors; see :meth:`Gradient.whole`."""
+        return {name: self._grads[name] for name in names}
+
+    def picked(self, pick: Pick) -> Tensor:
+        """Return the gradients by the picked entries; see :meth:`Gradient.picked`."""
+        return take(self._grads[pick.name].flatten(1), pick.index)
+
+    def add_to_(self, weights: Weights, factors: Tensor) -> None:
+        """Add a multiple of the gradient; see :meth:`Gradient.add_to_`."""
+        for name, w in weights.items():
+            shared = factors.shape[-1] == 1
+            factor = per_entry(factors[:, 0], w) if shared else self._graph.edges[name].at_heads(factors)
+            w.addcmul_(self._grads[name], factor)
+
+
+class AutogradEngine(Engine):
+    """Forward and backward passes of a module, with the weights of one member after the other.
+
+    Layers that keep running statistics (batch norm) are in training mode in :meth:`gradient`; everything else, dropout
+    too, is as in evaluation: members must not depend on a generator that they share. Images of three dims are laid out
+    channels-last, which convolutions are fastest in.
+    """
+
+    def __init__(self, network: Network, statistics: Mapping[str, Tensor]) -> None:
+        """Make the module.
+
+        Args:
+            network: its ``make`` is called once.
+            statistics: the module's buffers, ``(members, ...)``, as :meth:`Network.buffers` makes them;
+                :meth:`gradient` changes them in place.
+        """
+        self.network = network
+        self._module = network.drawn(0).to("meta").eval()
+        self._normalisers = [part for part in self._module.modules() if getattr(part, "track_running_stats", False)]
+        self._statistics = statistics
+        self._kept: dict[str, Tensor] = {}
+
+    def logits(self, weights: Weights, images: Tensor) -> Tensor:
+        """Return the outputs of each member; see :meth:`Engine.logits`."""
+        with torch.no_grad():
+            return self._outputs(weights, images)
+
+    def gradient(
+        self, weights: Weights, images: Tensor, targets: Tensor, loss: Loss
+    ) -> tuple[Tensor, AutogradGradient]:
+        """Compute the mean loss's gradient for every member; see :meth:`Engine.gradient`."""
+        _train(self._normalisers, True)
+        try:
+            return self._gradient(weights, images, targets, loss)
+        finally:
+            _train(self._normalisers, False)
+
+    def buffers(self) -> list[Tensor]:
+        """Return all memory that is kept; see :meth:`Engine.buffers`."""
+        return list(self._kept.values())
+
+    def _gradient(
+        self, weights: Weights, images: Tensor, targets: Tensor, loss: Loss
+    ) -> tuple[Tensor, AutogradGradient]:
+        grads = {name: self._memory(f"gradient of {name}", w.shape, w) for name, w in weights.items()}
+        logits, shared = self._logits(weights, images), self._members(weights) // len(images)
+        delta = self._memory("delta", logits[:1].shape, logits)
+        for i, inputs in enumerate(self._inputs(weights, images)):
+            leaves = {name: w[i].detach().requires_grad_() for name, w in weights.items()}
+            with torch.enable_grad():
+                outputs = self._call(leaves, i, inputs)
+            logits[i].copy_(outputs.detach().mT)
+            group = i // shared
+            loss.delta_(logits[i : i + 1], targets[group : group + 1], out=delta)
+            found = torch.autograd.grad(outputs, list(leaves.values()), delta[0].mT, materialize_grads=True)
+            for name, g in zip(leaves, found, strict=True):
+                grads[name][i].copy_(g)
+        return logits, AutogradGradient(self.network.graph, grads)
+
+    def _outputs(self, weights: Weights, images: Tensor) -> Tensor:
+        logits = self._logits(weights, images)
+        for i, inputs in enumerate(self._inputs(weights, images)):
+            logits[i].copy_(self._call({name: w[i] for name, w in weights.items()}, i, inputs).mT)
+        return logits
+
+    def _call(self, weights: Weights, member: int, inputs: Tensor) -> Tensor:
+        own = {name: t[member] for name, t in self._statistics.items()}
+        return functional_call(self._module, {**weights, **own}, inputs)
+
+    def _inputs(self, weights: Weights, images: Tensor) -> list[Tensor]:
+        """Return every member's inputs in the shape that the module takes."""
+        shaped = [group.unflatten(-1, self.network.inputs) for group in images]
+        if shaped[0].dim() == 4:
+            shaped = [group.contiguous(memory_format=torch.channels_last) for group in shaped]
+        members = self._members(weights)
+        return [shaped[i * len(shaped) // members] for i in range(members)]
+
+    def _logits(self, weights: Weights, images: Tensor) -> Tensor:
+        shape = (self._members(weights), self.network.outputs, images.shape[1])
+        return self._memory("logits", shape, images)
+
+    def _memory(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        if name not in self._kept or self._kept[name].shape != shape:
+            self._kept[name] = like.new_empty(shape)
+        return self._kept[name]
+
+    def _members(self, weights: Weights) -> int:
+        return next(iter(weights.values())).shape[0]
+
+
+def _train(parts: Iterable[nn.Module], mode: bool) -> None:
+    for part in parts:
+        part.training = mode

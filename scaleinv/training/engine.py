@@ -1,0 +1,46 @@
+"""What computes the outputs and gradients of a stack: the one place where architectures differ."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from scaleinv.losses.base import Loss
+from scaleinv.spaces._gradient import Gradient
+from scaleinv.symmetry.graph import Weights
+from scaleinv.symmetry.network import Network
+
+
+class Engine(ABC):
+    """Forward and backward passes of one network, for stacks of members.
+
+    Attributes:
+        network: the description, on the device that it is computed on.
+    """
+
+    network: Network
+
+    @abstractmethod
+    def logits(self, weights: Weights, images: Tensor) -> Tensor:
+        """Return the outputs of each member in evaluation mode, as :meth:`gradient` does."""
+
+    @abstractmethod
+    def gradient(self, weights: Weights, images: Tensor, targets: Tensor, loss: Loss) -> tuple[Tensor, Gradient]:
+        """Compute the mean loss's gradient at a batch for every member.
+
+        The loss itself is not computed: its sums cost more launches than its gradient, so they are left to
+        :meth:`Loss.score`, for many batches at once.
+
+        Args:
+            weights: tensors ``(members, ...)``, contiguous, members ordered by group.
+            images: float ``(groups, batch, features)``; members are split evenly over the groups.
+            targets: see :meth:`Loss.targets`.
+            loss: of the outputs.
+
+        Returns:
+            The logits ``(members, classes, batch)`` and the gradient. Both live in memory that the next call
+            overwrites.
+        """
+
+    @abstractmethod
+    def buffers(self) -> list[Tensor]:
+        """Return all memory that is kept between calls."""

@@ -1,0 +1,61 @@
+"""Scoring whole splits, at any time and in memory of its own."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from scaleinv.losses.base import Loss, Score
+from scaleinv.symmetry.graph import Weights
+from scaleinv.symmetry.network import Network
+from scaleinv.training.autograd import make_engine
+from scaleinv.training.data import Dataset, Slab, Split
+
+
+class Evaluator:
+    """Scores members without a trace: nothing that training reads is written to."""
+
+    def __init__(self, network: Network, data: Dataset, loss: Loss, statistics: Mapping[str, Tensor]) -> None:
+        """Prepare; memory is made on first use and used again.
+
+        Args:
+            network: on the device of the data.
+            data: whose splits are scored.
+            loss: what is measured.
+            statistics: see :class:`scaleinv.training.autograd.AutogradEngine`; only read.
+        """
+        self._loss = loss
+        self._engine = make_engine(network, statistics)
+        self._slab = Slab(data)
+        self._activations = network.activations
+        self._bytes = slab_bytes(data.scale.device)
+
+    def score(self, weights: Weights, split: Split) -> Score:
+        """Score every member on a whole split, summed over its images.
+
+        Args:
+            weights: tensors ``(members, own shape)``, contiguous.
+            split: of the data set.
+        """
+        members = next(iter(weights.values())).shape[0]
+        slab = max(128, 4 * self._bytes // (4 * 2 * self._activations * members))
+        parts = []
+        for start in range(0, len(split), slab):
+            images = self._slab.normalise(split.images[start : start + slab])
+            logits = self._engine.logits(weights, images[None])
+            parts.append(self._loss.score(logits, split.labels[None, start : start + slab]).total())
+        return total(parts)
+
+    def buffers(self) -> list[Tensor]:
+        """Return all memory that is kept between calls."""
+        return [*self._slab.buffers(), *self._engine.buffers()]
+
+
+def total(parts: Sequence[Score]) -> Score:
+    """Add scores up."""
+    return Score(torch.stack([p.loss for p in parts]).sum(0), torch.stack([p.correct for p in parts]).sum(0))
+
+
+def slab_bytes(device: torch.device) -> int:
+    """Size of a gather: on a CPU it should stay in the cache, on a GPU it should be few launches."""
+    return 2**22 if device.type == "cpu" else 2**28
