@@ -1,0 +1,191 @@
+"""From an estimate and a margin to a verdict, with the rule that gave it.
+
+Every direction has one bound, which is shared by a claim and its negation: one number cannot be confirmed in one
+document's words and undecided in another's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scaleinv.report.effects.intervals import Estimate
+from scaleinv.runs.errors import UserError
+
+CONFIRMED, REFUTED, EQUIVALENT, UNDECIDED = "confirmed", "refuted", "equivalent", "undecided"
+UNDECIDED_EDGE = "undecided (grid edge)"
+
+
+@dataclass(frozen=True)
+class Margin:
+    """The size up to which an effect counts as none.
+
+    Attributes:
+        size: of a log ratio, or of a difference in the estimate's own units.
+        why: the unit, in words.
+    """
+
+    size: float
+    why: str
+
+    def zone(self, estimate: Estimate) -> tuple[float, float]:
+        """Return both ends of the zone of equivalence on the scale of the estimate."""
+        return (float(np.exp(-self.size)), float(np.exp(self.size))) if estimate.is_ratio else (-self.size, self.size)
+
+
+NO_MARGIN = Margin(0.0, "no margin")
+
+
+def seeds_margin(*samples: np.ndarray, times: float = 1.0) -> Margin:
+    """Return a margin in standard deviations between seeds, the noise of a single training.
+
+    Args:
+        samples: of each method one number per seed, on the scale of the effect (log losses for ratios); their
+            variances are averaged. Infinite numbers are left out.
+        times: how many standard deviations.
+
+    Raises:
+        UserError: no method has two finite numbers.
+    """
+    finite = [np.asarray(sample, dtype=float)[np.isfinite(sample)] for sample in samples]
+    variances = [sample.var(ddof=1) for sample in finite if len(sample) > 1]
+    if not variances:
+        raise UserError("the spread between seeds needs two seeds that did not diverge", "", "run more seeds")
+    size = times * float(np.sqrt(np.mean(variances)))
+    return Margin(size, f"{times:g} standard deviation between seeds ({size:.3g})")
+
+
+def share_margin(initial: float, best: float, share: float = 0.01) -> Margin:
+    """Return a margin for differences of losses: a share of what can be learned, (initial loss - best loss).
+
+    Args:
+        initial: loss before training.
+        best: lowest loss of any method on this data set.
+        share: of their difference.
+
+    Raises:
+        UserError: nothing was learned.
+    """
+    if not best < initial < np.inf:
+        raise UserError(f"the best loss {best:.3g} is not below the loss before training {initial:.3g}")
+    size = share * (initial - best)
+    return Margin(size, f"{share:.3g} of (initial loss {initial:.3g} - best loss {best:.3g})")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and why.
+
+    Attributes:
+        verdict: confirmed, refuted, equivalent, undecided, or undecided (grid edge).
+        rule: statistic, bound and reason, in a sentence.
+        p: two-sided p-value of the verdict; if undecided, the smallest of those that could have been.
+    """
+
+    verdict: str
+    rule: str
+    p: float
+
+    def negated(self) -> "Judgement":
+        """Judge the opposite claim ("does not ...") by the same bound: what is equivalent confirms it."""
+        turned = {CONFIRMED: REFUTED, REFUTED: CONFIRMED, EQUIVALENT: CONFIRMED}.get(self.verdict, self.verdict)
+        return replace(self, verdict=turned, rule=f"negation of: {self.rule}")
+
+
+def judge_lower(estimate: Estimate, margin: Margin = NO_MARGIN, at_edge: bool = False) -> Judgement:
+    """Judge the claim that the truth is lower than no effect by more than the margin.
+
+    Confirmed: all of the interval is below the zone of equivalence. Equivalent: all of it is inside (two one-sided
+    tests at 2.5 % each). Refuted: all of it is above the zone's lower end otherwise. A best rate ``at_edge`` of the
+    grid decides nothing.
+    """
+    low, high = margin.zone(estimate)
+    rule = (
+        f"confirmed if the 95 % interval ({estimate.how}) is below {low:.3g}, equivalent if within"
+        f" [{low:.3g}, {high:.3g}], refuted if otherwise above {low:.3g}; bound: {margin.why}"
+    )
+    return _directed(estimate, (low, high), rule, at_edge)
+
+
+def judge_higher(estimate: Estimate, margin: Margin = NO_MARGIN, at_edge: bool = False) -> Judgement:
+    """Judge the claim that the truth is higher than no effect by more than the margin; see :func:`judge_lower`."""
+    low, high = margin.zone(estimate)
+    rule = (
+        f"confirmed if the 95 % interval ({estimate.how}) is above {high:.3g}, equivalent if within"
+        f" [{low:.3g}, {high:.3g}], refuted if otherwise below {high:.3g}; bound: {margin.why}"
+    )
+    turned = replace(
+        estimate,
+        low=-estimate.high,
+        high=-estimate.low,
+        p_less=lambda bound: estimate.p_greater(-bound),
+        p_greater=lambda bound: estimate.p_less(-bound),
+    )
+    return _directed(turned, (-high, -low), rule, at_edge)
+
+
+def judge_alike(estimate: Estimate, margin: Margin, at_edge: bool = False) -> Judgement:
+    """Judge the claim of equality: confirmed if all of the interval is inside the zone, refuted if all is outside."""
+    low, high = margin.zone(estimate)
+    inside = 2 * max(estimate.p_greater(low), estimate.p_less(high))
+    outside = 2 * min(estimate.p_less(low), estimate.p_greater(high))
+    verdict, p = UNDECIDED, min(inside, outside)
+    if low < estimate.low and estimate.high < high:
+        verdict, p = CONFIRMED, inside
+    elif estimate.high < low or estimate.low > high:
+        verdict, p = REFUTED, outside
+    rule = (
+        f"confirmed if the 95 % interval ({estimate.how}) is within [{low:.3g}, {high:.3g}] (two one-sided tests),"
+        f" refuted if outside; bound: {margin.why}"
+    )
+    return _finished(verdict, rule, p, at_edge)
+
+
+def _directed(estimate: Estimate, zone: tuple[float, float], rule: str, at_edge: bool) -> Judgement:
+    low, high = zone
+    below, above = 2 * estimate.p_less(low), 2 * estimate.p_greater(low)
+    verdict, p = UNDECIDED, min(below, above)
+    if estimate.high < low:
+        verdict, p = CONFIRMED, below
+    elif low < estimate.low and estimate.high < high:
+        verdict, p = EQUIVALENT, max(above, 2 * estimate.p_less(high))
+    elif estimate.low > low:
+        verdict, p = REFUTED, above
+    return _finished(verdict, rule, p, at_edge)
+
+
+def _finished(verdict: str, rule: str, p: float, at_edge: bool) -> Judgement:
+    if at_edge:
+        verdict, rule = UNDECIDED_EDGE, f"a best rate lies at the edge of the grid, a better one may lie beyond; {rule}"
+    return Judgement(verdict, rule, min(1.0, p))
+
+
+def conjunction(parts: Sequence[Judgement]) -> Judgement:
+    """Judge a claim that several cases make up ("consistently", "on both data sets").
+
+    Confirmed if all are, which needs no correction for their number; refuted if any is; otherwise undecided.
+    """
+    if not parts:
+        raise UserError("a claim without cases cannot be judged")
+    verdicts = [part.verdict for part in parts]
+    rule = f"all of {len(parts)} cases confirmed: confirmed; any refuted: refuted; otherwise undecided"
+    if all(verdict == CONFIRMED for verdict in verdicts):
+        return Judgement(CONFIRMED, rule, max(part.p for part in parts))
+    if REFUTED in verdicts:
+        corrected = holm([part.p for part in parts])
+        return Judgement(REFUTED, rule, float(min(p for p, v in zip(corrected, verdicts, strict=True) if v == REFUTED)))
+    return Judgement(UNDECIDED, rule, max(part.p for part in parts))
+
+
+def holm(ps: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return p-values corrected for their number after Holm (1979).
+
+    p_(i) -> max over j <= i of min(1, (m - j + 1) p_(j)), for p_(1) <= ... <= p_(m). Among m cases the chance of any
+    false decision is then at most the level.
+    """
+    values = np.asarray(ps, dtype=float)
+    order = np.argsort(values, kind="stable")
+    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(stepped, 1.0)
+    return corrected
