@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from scaleinv.report.claims import ADAM, FIXED_SGD, G_ADAM, G_ADAM_PUBLISHED, G_SGD, SGD, Study
+from scaleinv.report.compare import compare, main
 from scaleinv.report.effects.choice import (
     BEST,
     HELD_OUT,
@@ -439,3 +440,74 @@ def test_stability_of_the_release(study):
     effect = estimate_mean(shares[0] - shares[1])
     assert rounded(effect) == (0.311, 0.160, 0.462)
     assert judge_higher(effect).verdict == CONFIRMED
+
+
+def sweep(level, seeds=6, seed=0, diverges=False, epochs=(0, 1, 2, 3)):
+    """Records of a sweep whose best loss, at the third of five rates, falls to about ``level``."""
+    draw, rows = np.random.default_rng(seed), []
+    for one in range(seeds):
+        for lr, factor in zip(np.logspace(-3, 1, 5), (4, 2, 1, 2, 8), strict=True):
+            noise = draw.lognormal(sigma=0.05)
+            for epoch in epochs:
+                loss = 2.3 if epoch == 0 else min(2.3, level * factor * noise * (4 - epoch))
+                bad = diverges and lr > 9 and epoch == 3
+                rows.append((lr, one, epoch, np.nan if bad else loss, loss, "diverged" if bad else "ok"))
+    return pd.DataFrame(rows, columns=["lr", "seed", "epoch", "val_loss", "test_loss", "status"])
+
+
+def two_methods():
+    one, other = sweep(0.1).assign(method="A"), sweep(0.2, seed=1, diverges=True).assign(method="B")
+    return pd.concat([one, other], ignore_index=True).assign(dataset="toy")
+
+
+@pytest.mark.parametrize("unit", ["seeds", "share"])
+def test_compare_finds_the_better_method_in_every_effect(unit):
+    records = two_methods()
+    there, back = (compare(records, *names, unit=unit).set_index("effect") for names in ("AB", "BA"))
+    assert len(there) == 9
+    for effect in there.index:
+        if "own best" not in effect:
+            assert there.loc[effect, "verdict"] == CONFIRMED, effect
+            assert back.loc[effect, "verdict"] == REFUTED, effect
+            assert there.loc[effect, "scaled_high"] < -1
+    assert (there["holm"] >= there["p"]).all()
+    assert (there["of"] == "seeds").all()
+    assert there["rule"].str.len().min() > 40
+    if unit == "seeds":
+        assert there.loc["loss ratio, best epoch", "value"] == pytest.approx(0.5, rel=0.1)
+
+
+def test_compare_marks_the_edge_of_the_grid_and_what_was_not_reached():
+    records = two_methods()
+    cut = compare(records[records["lr"] < 0.2], "A", "B").set_index("effect")["verdict"]
+    assert cut["loss ratio, best epoch"] == UNDECIDED_EDGE
+    assert cut["good decades, common best + 10 %"] == UNDECIDED_EDGE
+    with pytest.raises(UserError, match="there are A; B"):
+        compare(records, "AA", "B")
+    with pytest.raises(UserError, match="no loss 'val_accuracy'"):
+        compare(records, "A", "B", "val_accuracy")
+    with pytest.raises(UserError, match="in common"):
+        compare(records.assign(dataset=records["method"]), "A", "B")
+    alike = compare(
+        pd.concat([records[records["method"] == "A"], sweep(0.1).assign(method="B", dataset="toy")]), "A", "B"
+    )
+    assert not (alike["verdict"].isin([CONFIRMED, REFUTED])).any()
+
+
+def test_scaleinv_compare_prints_and_draws(tmp_path, capsys):
+    command = [str(RELEASE), "--experiment", "start_or_space", "--where", "start.name=overwritten"]
+    methods = ["--methods", "SGD / fixed, kept", "SGD / G, kept"]
+    main([*command, *methods, "--out", str(tmp_path / "picture")])
+    told = capsys.readouterr().out
+    assert "loss ratio, best epoch" in told
+    assert "0.99 [0.963, 1.02]" in told
+    assert "10 seeds" in told
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+    saved = pd.read_csv(tmp_path / "picture.csv")
+    assert {"holm", "rule", "verdict"} <= set(saved)
+    with pytest.raises(SystemExit, match="there are SGD / G, kept"):
+        main([*command, "--methods", "SGD / G, kep", "SGD / G, kept"])
+    with pytest.raises(SystemExit, match="no column 'start'"):
+        main([str(RELEASE), "--experiment", "start_or_space", "--where", "start=x", *methods])
+    with pytest.raises(SystemExit, match="there are SGD / fixed, kept, start default; SGD"):
+        main([str(RELEASE), "--experiment", "start_or_space", *methods])

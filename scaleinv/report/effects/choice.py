@@ -103,7 +103,7 @@ def log_ratios(first: pd.Series, second: pd.Series) -> np.ndarray:
     return np.log(np.where(both, 1.0, pairs[:, 0])) - np.log(np.where(both, 1.0, pairs[:, 1]))
 
 
-def differences(first: pd.Series, second: pd.Series, per: float = 1.0) -> np.ndarray:
+def differences(first: pd.Series, second: pd.Series, *, per: float = 1.0) -> np.ndarray:
     """Return (first - second) / per of the seeds that both have; 0 where both are infinite.
 
     With ``per`` = loss before training - best loss of any method, an effect on losses means the same on every data set.
@@ -132,7 +132,7 @@ def loss_tables(records: pd.DataFrame, protocol: str, measure: str = "val_loss")
     reported = measure
     if protocol == HELD_OUT:
         reported = "test_loss"
-        if trained[[measure, reported]].dropna().empty or trained[measure].equals(trained[reported]):
+        if not has_test_set(trained, measure):
             raise UserError("validation and test loss are the same set", protocol, "run with dataset.split=holdout")
     elif protocol not in (LAST, BEST):
         raise UserError(f"there is no protocol {protocol!r}", "", f"there are {', '.join(PROTOCOLS)}")
@@ -143,6 +143,11 @@ def loss_tables(records: pd.DataFrame, protocol: str, measure: str = "val_loss")
         rows = trained.loc[trained.groupby(["seed", "lr"])[measure].idxmin()]
     tuned, told = (rows.pivot(index="seed", columns="lr", values=name) for name in (measure, reported))
     return tuned, told
+
+
+def has_test_set(records: pd.DataFrame, measure: str = "val_loss") -> bool:
+    """Whether there is a test loss that is not the validation loss under another name."""
+    return bool(records["test_loss"].notna().any()) and not records[measure].equals(records["test_loss"])
 
 
 def epoch_curves(records: pd.DataFrame, rates: pd.Series, measure: str = "val_loss") -> pd.DataFrame:

@@ -13,8 +13,8 @@ from scaleinv.runs.errors import UserError
 def sensitivity(losses: pd.DataFrame, chance: float, average: str = "log lr") -> pd.Series:
     """Measure learning-rate sensitivity by seed: mean over rates of min(loss, chance) - own best loss.
 
-    In the units of the loss; 0 for a method that is as good at every rate; Wortsman et al., arXiv 2309.14322.
-    Two methods must have been run on the same grid.
+    In the units of the loss; Wortsman et al., arXiv 2309.14322. It is 0 for a method that is as good at every rate, and
+    also for one that learns at none: read it beside the best loss. Compare two methods on the same grid only.
 
     Args:
         losses: seeds x learning rates.

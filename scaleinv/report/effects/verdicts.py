@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from scaleinv.report.effects.intervals import Estimate
 from scaleinv.runs.errors import UserError
@@ -36,7 +37,7 @@ class Margin:
 NO_MARGIN = Margin(0.0, "no margin")
 
 
-def seeds_margin(*samples: np.ndarray, times: float = 1.0) -> Margin:
+def seeds_margin(*samples: np.ndarray | pd.Series, times: float = 1.0) -> Margin:
     """Return a margin in standard deviations between seeds, the noise of a single training.
 
     Args:
@@ -47,8 +48,8 @@ def seeds_margin(*samples: np.ndarray, times: float = 1.0) -> Margin:
     Raises:
         UserError: no method has two finite numbers.
     """
-    finite = [np.asarray(sample, dtype=float)[np.isfinite(sample)] for sample in samples]
-    variances = [sample.var(ddof=1) for sample in finite if len(sample) > 1]
+    numbers = [np.asarray(sample, dtype=float) for sample in samples]
+    variances = [one[np.isfinite(one)].var(ddof=1) for one in numbers if np.isfinite(one).sum() > 1]
     if not variances:
         raise UserError("the spread between seeds needs two seeds that did not diverge", "", "run more seeds")
     size = times * float(np.sqrt(np.mean(variances)))
@@ -156,7 +157,10 @@ def _directed(estimate: Estimate, zone: tuple[float, float], rule: str, at_edge:
 
 def _finished(verdict: str, rule: str, p: float, at_edge: bool) -> Judgement:
     if at_edge:
-        verdict, rule = UNDECIDED_EDGE, f"a best rate lies at the edge of the grid, a better one may lie beyond; {rule}"
+        verdict, rule = (
+            UNDECIDED_EDGE,
+            f"undecided because the best or good rates reach the edge of the grid; otherwise {rule}",
+        )
     return Judgement(verdict, rule, min(1.0, p))
 
 
