@@ -249,6 +249,7 @@ def test_epochs_to_a_loss_are_censored_where_it_is_not_reached():
     assert epochs_to(curves, pd.Series([2.0, 3.0, 1.0, 1.0, 1.0])).to_list()[:2] == [1, 2]
     records = members()
     curve = epoch_curves(records, pd.Series({0: 0.1, 1: 1.0}))
+    assert estimate_median(times).value == 2
     assert curve.loc[0].to_list() == pytest.approx([0.23, 0.1, 0.05, 0.08])
     assert curve.loc[1].to_list() == [4.6, 2.0, 1.0, np.inf]
 
@@ -280,8 +281,8 @@ def estimate(low, high):
     [
         (-3, -2, CONFIRMED, REFUTED, REFUTED),
         (-0.5, 0.5, EQUIVALENT, EQUIVALENT, CONFIRMED),
-        (-0.5, 2, REFUTED, UNDECIDED, UNDECIDED),
-        (-2, 0.5, UNDECIDED, REFUTED, UNDECIDED),
+        (-0.5, 2, UNDECIDED, UNDECIDED, UNDECIDED),
+        (-2, 0.5, UNDECIDED, UNDECIDED, UNDECIDED),
         (-2, 2, UNDECIDED, UNDECIDED, UNDECIDED),
         (2, 3, REFUTED, CONFIRMED, REFUTED),
     ],
@@ -482,6 +483,9 @@ def test_compare_marks_the_edge_of_the_grid_and_what_was_not_reached():
     cut = compare(records[records["lr"] < 0.2], "A", "B").set_index("effect")["verdict"]
     assert cut["loss ratio, best epoch"] == UNDECIDED_EDGE
     assert cut["good decades, common best + 10 %"] == UNDECIDED_EDGE
+    one_rate = compare(records[records["lr"] == 0.1], "A", "B")
+    assert len(one_rate) == 3
+    assert (one_rate["verdict"] == UNDECIDED_EDGE).all()
     with pytest.raises(UserError, match="there are A; B"):
         compare(records, "AA", "B")
     with pytest.raises(UserError, match="no loss 'val_accuracy'"):

@@ -148,7 +148,7 @@ def _effects(pair: Sequence[pd.DataFrame], measure: str, unit: str) -> Iterator[
         at_edge = any(method.at_edge for method in methods)
         yield Row(f"loss {name}, {protocol}", estimate, margin, judge_lower(estimate, margin, at_edge))
 
-    if grids[0].columns.equals(grids[1].columns):
+    if grids[0].columns.equals(grids[1].columns) and grids[0].shape[1] > 1:
         yield from _over_rates(grids, best, chance, unit)
 
     methods, level = chosen[BEST], lowest + ARRIVED * (chance - lowest)

@@ -39,7 +39,8 @@ def two_by_two(cells: np.ndarray) -> TwoByTwo:
 def larger_effect(first: np.ndarray, second: np.ndarray) -> Estimate:
     """Estimate |mean of the first effect| - |mean of the second|, both one number per seed.
 
-    No mean, so by the studentised bootstrap. Near 0 the absolute value has a kink, and the interval is too wide.
+    No mean, so by the studentised bootstrap. Simulated at n = 5 and 10, its interval covers 93 to 96 % where one effect
+    is clear of 0, but 88 % where both may be 0, for there the absolute value has a kink: report both effects beside it.
     """
 
     def difference(seeds: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """From an estimate and a margin to a verdict, with the rule that gave it.
 
-Every direction has one bound, which is shared by a claim and its negation: one number cannot be confirmed in one
-document's words and undecided in another's.
+A claim, its opposite and its negation share one zone of equivalence: one number cannot be confirmed in one document's
+words and undecided in another's.
 """
 
 from collections.abc import Sequence
@@ -94,73 +94,42 @@ class Judgement:
 
 
 def judge_lower(estimate: Estimate, margin: Margin = NO_MARGIN, at_edge: bool = False) -> Judgement:
-    """Judge the claim that the truth is lower than no effect by more than the margin.
+    """Judge the claim that the truth is lower than no effect, by more than the margin.
 
-    Confirmed: all of the interval is below the zone of equivalence. Equivalent: all of it is inside (two one-sided
-    tests at 2.5 % each). Refuted: all of it is above the zone's lower end otherwise. A best rate ``at_edge`` of the
-    grid decides nothing.
+    Confirmed: all of the interval lies below the zone of equivalence. Refuted: all of it lies above. Equivalent: all of
+    it lies inside, which is two one-sided tests at 2.5 % each. Otherwise undecided. Where the best learning rates lie
+    ``at_edge`` of the grid, nothing is decided.
     """
-    low, high = margin.zone(estimate)
-    rule = (
-        f"confirmed if the 95 % interval ({estimate.how}) is below {low:.3g}, equivalent if within"
-        f" [{low:.3g}, {high:.3g}], refuted if otherwise above {low:.3g}; bound: {margin.why}"
-    )
-    return _directed(estimate, (low, high), rule, at_edge)
+    return _judge(estimate, margin, (CONFIRMED, EQUIVALENT, REFUTED), at_edge)
 
 
 def judge_higher(estimate: Estimate, margin: Margin = NO_MARGIN, at_edge: bool = False) -> Judgement:
-    """Judge the claim that the truth is higher than no effect by more than the margin; see :func:`judge_lower`."""
-    low, high = margin.zone(estimate)
-    rule = (
-        f"confirmed if the 95 % interval ({estimate.how}) is above {high:.3g}, equivalent if within"
-        f" [{low:.3g}, {high:.3g}], refuted if otherwise below {high:.3g}; bound: {margin.why}"
-    )
-    turned = replace(
-        estimate,
-        low=-estimate.high,
-        high=-estimate.low,
-        p_less=lambda bound: estimate.p_greater(-bound),
-        p_greater=lambda bound: estimate.p_less(-bound),
-    )
-    return _directed(turned, (-high, -low), rule, at_edge)
+    """Judge the claim that the truth is higher than no effect, by more than the margin; see :func:`judge_lower`."""
+    return _judge(estimate, margin, (REFUTED, EQUIVALENT, CONFIRMED), at_edge)
 
 
 def judge_alike(estimate: Estimate, margin: Margin, at_edge: bool = False) -> Judgement:
-    """Judge the claim of equality: confirmed if all of the interval is inside the zone, refuted if all is outside."""
+    """Judge the claim that there is no effect beyond the margin: refuted below and above; see :func:`judge_lower`."""
+    return _judge(estimate, margin, (REFUTED, CONFIRMED, REFUTED), at_edge)
+
+
+def _judge(estimate: Estimate, margin: Margin, verdicts: tuple[str, str, str], at_edge: bool) -> Judgement:
+    """Return the verdict of the place where the interval lies: below the zone of equivalence, inside, above."""
     low, high = margin.zone(estimate)
-    inside = 2 * max(estimate.p_greater(low), estimate.p_less(high))
-    outside = 2 * min(estimate.p_less(low), estimate.p_greater(high))
-    verdict, p = UNDECIDED, min(inside, outside)
-    if low < estimate.low and estimate.high < high:
-        verdict, p = CONFIRMED, inside
-    elif estimate.high < low or estimate.low > high:
-        verdict, p = REFUTED, outside
-    rule = (
-        f"confirmed if the 95 % interval ({estimate.how}) is within [{low:.3g}, {high:.3g}] (two one-sided tests),"
-        f" refuted if outside; bound: {margin.why}"
+    lies = (estimate.high < low, low < estimate.low and estimate.high < high, estimate.low > high)
+    ps = (
+        2 * estimate.p_less(low),
+        2 * max(estimate.p_greater(low), estimate.p_less(high)),
+        2 * estimate.p_greater(high),
     )
-    return _finished(verdict, rule, p, at_edge)
-
-
-def _directed(estimate: Estimate, zone: tuple[float, float], rule: str, at_edge: bool) -> Judgement:
-    low, high = zone
-    below, above = 2 * estimate.p_less(low), 2 * estimate.p_greater(low)
-    verdict, p = UNDECIDED, min(below, above)
-    if estimate.high < low:
-        verdict, p = CONFIRMED, below
-    elif low < estimate.low and estimate.high < high:
-        verdict, p = EQUIVALENT, max(above, 2 * estimate.p_less(high))
-    elif estimate.low > low:
-        verdict, p = REFUTED, above
-    return _finished(verdict, rule, p, at_edge)
-
-
-def _finished(verdict: str, rule: str, p: float, at_edge: bool) -> Judgement:
+    decided = [(verdict, p) for verdict, p, here in zip(verdicts, ps, lies, strict=True) if here]
+    verdict, p = decided[0] if decided else (UNDECIDED, min(ps))
+    rule = (
+        f"95 % interval ({estimate.how}) below {low:.3g}: {verdicts[0]}; within [{low:.3g}, {high:.3g}]:"
+        f" {verdicts[1]}; above {high:.3g}: {verdicts[2]}; otherwise undecided; bound: {margin.why}"
+    )
     if at_edge:
-        verdict, rule = (
-            UNDECIDED_EDGE,
-            f"undecided because the best or good rates reach the edge of the grid; otherwise {rule}",
-        )
+        verdict, rule = UNDECIDED_EDGE, f"undecided because the best or good rates reach the edge of the grid; {rule}"
     return Judgement(verdict, rule, min(1.0, p))
 
 
