@@ -1,0 +1,1 @@
+"""A space, an optimizer, a network and a probe for scaleinv."""

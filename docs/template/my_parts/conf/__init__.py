@@ -1,0 +1,1 @@
+"""Configurations, found beside those of scaleinv."""
