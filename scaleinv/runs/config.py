@@ -23,7 +23,7 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, Omega
 from scaleinv.runs.composing import composer, once_each, shell_command, surroundings
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.registry import find, names
-from scaleinv.runs.suggestions import conf_folder, did_you_mean
+from scaleinv.runs.suggestions import conf_folders, did_you_mean
 
 if TYPE_CHECKING:
     from scaleinv.networks.base import Architecture
@@ -291,8 +291,8 @@ def _probes(given: Any) -> "tuple[Probe, ...]":
     found = []
     for node in given:
         own = node if isinstance(node, dict) else {"name": node}
-        file = conf_folder() / "probe" / f"{own.get('name')}.yaml"
-        values = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
+        files = [folder / "probe" / f"{own.get('name')}.yaml" for folder in conf_folders()]
+        values = next((OmegaConf.to_container(OmegaConf.load(file)) for file in files if file.is_file()), {})
         assert isinstance(values, dict)
         cls, options = _named(values | own, "probe", "probes")
         found.append(_build(cls, options, "probes"))

@@ -18,6 +18,7 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig
 
 from scaleinv.runs.errors import ConfigError
+from scaleinv.runs.search_path import register_search_path
 from scaleinv.runs.suggestions import conf_folder
 
 Options = dict[str, Any]
@@ -46,6 +47,7 @@ _OF_AN_APPLICATION = (GlobalHydra, JobRuntime, VersionBase)
 
 def run_command(job: Callable[[DictConfig], None]) -> None:
     """Call ``job`` with the configuration of every run that the command line asks for."""
+    register_search_path()
     hydra.main(config_path=str(conf_folder()), config_name="config", **_MAIN)(job)()
 
 
@@ -64,6 +66,7 @@ def composing() -> Iterator[None]:
     kept: dict[type, Any] = (
         {cls: instances.pop(cls) for cls in _OF_AN_APPLICATION if cls in instances} if instances else {}
     )
+    register_search_path()
     try:
         with hydra.initialize_config_dir(str(conf_folder()), **_INITIALIZE):
             yield

@@ -2,6 +2,8 @@
 
 import difflib
 from collections.abc import Sequence
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -14,14 +16,29 @@ def conf_folder() -> Path:
     return checkout if (checkout / "config.yaml").is_file() else package / "conf"
 
 
+def installed_conf() -> dict[str, str]:
+    """Return the packages of YAML files that installed packages offer, by the name of the entry point.
+
+    Its group is ``scaleinv.conf``: ``[project.entry-points."scaleinv.conf"] mine = "my_parts.conf"``.
+    """
+    return {point.name: point.value for point in entry_points(group="scaleinv.conf")}
+
+
+def conf_folders() -> list[Path]:
+    """Return ``conf/`` and the folders of :func:`installed_conf`, ours first."""
+    specs = [find_spec(package) for package in installed_conf().values()]
+    return [conf_folder(), *(Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ())]
+
+
 def known_keys() -> list[str]:
-    """List every dotted key of the files in ``conf/``, the experiments excepted."""
+    """List every dotted key of the files in :func:`conf_folders`, the experiments excepted."""
     found = set()
-    for path in conf_folder().rglob("*.yaml"):
-        group = path.relative_to(conf_folder()).parent.as_posix()
-        if group != "experiment":
-            prefix = "" if group == "." else f"{group}."
-            found |= {f"{prefix}{key!s}" for key in OmegaConf.load(path)}
+    for folder in conf_folders():
+        for path in folder.rglob("*.yaml"):
+            group = path.relative_to(folder).parent.as_posix()
+            if group != "experiment":
+                prefix = "" if group == "." else f"{group}."
+                found |= {f"{prefix}{key!s}" for key in OmegaConf.load(path)}
     return sorted(found - {"defaults", "hydra"})
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from scaleinv.probes.base import Probe, Reading, Scene
 from torch import Tensor
+
+from scaleinv.probes.base import Probe, Reading, Scene
 
 
 @dataclass(frozen=True, kw_only=True)

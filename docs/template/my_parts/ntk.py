@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from scaleinv.spaces.base import Chart, Coords, Frame, ParameterSpace
 from scaleinv.symmetry.graph import Graph, Weights
-from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class NTKChart(Chart):
         """Fix the units."""
         super().__init__(graph, weights, graph.parameters)
         self._gain = gain
-        self._units = {name: gain * shape[-1] ** -0.5 if len(shape) > 1 else 1.0 for name, shape in graph.shapes.items()}
+        self._units = {
+            name: gain * shape[-1] ** -0.5 if len(shape) > 1 else 1.0 for name, shape in graph.shapes.items()
+        }
 
     def to_weights(self, coords: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Compute ``w = u c``."""
