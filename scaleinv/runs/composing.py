@@ -113,6 +113,10 @@ def translated(error: Exception) -> UserError:
     text = "\n".join(str(e) for e in (error, error.__cause__) if e)
     if found := re.search(r"Could not override '([^']+)'|Could not delete from config\. '([^']+)'", text):
         key = found[1] or found[2]
+        group = key.partition(".")[0]
+        if key in known_keys():  # a sweep is composed once without what it sweeps over, so it may be here too
+            how = f"choose a {group} that has it; in a sweep over {group} write ++{key}="
+            return ConfigError(f"there is no key {key} in the {group} that is chosen", key, how)
         return ConfigError(f"there is no key {key}", key, did_you_mean(key, known_keys()))
     if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         group, name = found[1], found[2]
