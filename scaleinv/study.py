@@ -13,7 +13,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from omegaconf import OmegaConf
 from tqdm import tqdm
 
 from scaleinv.report.claims import judge_all, print_table
@@ -38,18 +40,20 @@ class Job:
 
     @property
     def cost(self) -> float:
-        """Return a number in proportion to the time that it takes: members x epochs x inputs."""
-        config = self.config
-        grid = len(config.lrs) * len(config.seeds) * len(config.values)
-        inputs = {"digits": 64 * 1_500, "cifar10": 3072 * 50_000, "cifar100": 3072 * 50_000}
-        is_sweep = config.resolved["task"]["name"] == "sweep"
-        return grid * config.epochs * inputs.get(config.labels["dataset"], 784 * 60_000) if is_sweep else 0.0
+        """Return a number in proportion to the time that it takes."""
+        return self.config.task.cost(self.config)
 
 
 def experiments(folder: Path | None = None) -> list[str]:
     """List the experiments of this profile's kind: those whose records go to the profile's folder."""
     paths = sorted(((folder or conf_folder()) / "experiment").glob("*.yaml"))
-    return [path.stem for path in paths if "name: ${study.profile}" in path.read_text()]
+    return [path.stem for path in paths if _plain(path).get("name") == "${study.profile}"]
+
+
+def _plain(path: Path) -> dict[Any, Any]:
+    """Read a YAML file, interpolations left as they are."""
+    keys = OmegaConf.to_container(OmegaConf.load(path))
+    return keys if isinstance(keys, dict) else {}
 
 
 def plan(profile: str, names: Sequence[str], overrides: Sequence[str] = ()) -> list[Job]:

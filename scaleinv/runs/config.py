@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from scaleinv.runs.composing import composer, once_each, shell_command, surroundings
+from scaleinv.runs.defaults import defaults
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.registry import find, names
 from scaleinv.runs.suggestions import conf_folders, did_you_mean
@@ -49,7 +50,8 @@ WITHOUT_EFFECT = {
 ROUND_OFF = {"device", "threads", "chunk", "capture"}
 # Keys that came later, at the value that reproduces what came before: so they leave the ids of older runs alone.
 FORMERLY: dict[str, Any] = {"schedule.name": "constant"}
-# Axes of the grid: keys whose values the members of one run differ in -> their columns in the records.
+# Axes of the grid: keys whose values the members of one run differ in -> their columns in the records. These are in
+# every run; any other option per member is an axis where a list is given, with a column under its own key.
 AXES = {"optimizer.lr": "lr", "seeds": "seed", "space.value": "value"}
 # Read through network.hidden, which is part of the identity.
 READ_ELSEWHERE = {"dataset.hidden"}
@@ -61,6 +63,12 @@ CHOICES = ("dataset", "network", "space", "optimizer", "start", "task")
 OBJECTIVES = ("best_val_loss", "last_val_loss", "none")
 # Longest name of a folder on the file systems in use.
 NAME_BYTES = 255
+# Key of the learning rates.
+LR = "optimizer.lr"
+# The numbers of an option that the others make meaningless.
+NOT_READ = (None,)
+# Dotted key of an option per member -> its numbers, each once.
+Grids = dict[str, tuple[Any, ...]]
 # Groups whose options are the fields of a class: where the classes are, and what they are.
 CLASSES = {
     "network": ("scaleinv.networks", "Architecture"),
@@ -93,17 +101,19 @@ class Config:
     Attributes:
         dataset: what to train on.
         network: what to train.
-        space: in which coordinates; its value is in ``values``.
+        space: in which coordinates; of an option that is an axis it has the first number, like ``optimizer`` and
+            ``start``.
         optimizer: how.
         schedule: of the learning rates.
         start: from where.
         probes: what else to measure.
         task: what to do.
-        lrs: learning rates of the grid.
+        axes: numbers of every axis of the grid by its key, learning rates last; ``space.value`` is one where the space
+            reads it, other options per member where several numbers are given.
         seeds: replicates.
-        values: of the fixed weights, or ``(None,)`` where nothing is overwritten.
         objective: what a search over runs minimises, one of ``OBJECTIVES``.
-        resolved: every key with its final value, as written to ``config.yaml``.
+        resolved: every key with its final value, as written to ``config.yaml``; keys that the task does not read stand
+            at their values in ``conf/``.
         choices: file that was chosen in each of the groups ``CHOICES``; it may be a preset (``gspace_keep``).
         arguments: of the command that makes this run; None if it was read from a ``config.yaml``.
     """
@@ -116,9 +126,8 @@ class Config:
     start: "Start"
     probes: tuple["Probe", ...]
     task: "Task"
-    lrs: tuple[float, ...]
+    axes: Mapping[str, tuple[float, ...]]
     seeds: tuple[int, ...]
-    values: tuple[float | None, ...]
     name: str
     epochs: int
     batch_size: int
@@ -196,18 +205,13 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
         ConfigError: a key is unknown or missing, or a value has the wrong type or is out of range.
     """
     raw = _plain(composed)
-    top = {f.name for f in fields(Config)} - {"lrs", "values", "resolved", "choices", "arguments"}
+    top = {f.name for f in fields(Config)} - {"axes", "resolved", "choices", "arguments"}
     for key in sorted(set(raw) ^ top):
         if key in raw:
             raise ConfigError(f"there is no key {key}", key, did_you_mean(key, sorted(top)))
         raise ConfigError(f"the key {key} is missing", key, "do not remove it with ~")
     dataset = _build(DatasetConfig, raw["dataset"], "dataset")
-    network_class, network_options = _named(raw["network"], "network", "network")
-    space, values = parse_space(raw["space"], "space")
-    optimizer, lrs = parse_optimizer(raw["optimizer"], "optimizer")
-    schedule_class, schedule_options = _named(raw["schedule"], "schedule", "schedule")
-    start_class, start_options = _named(raw["start"], "start", "start")
-    task_class, task_options = _named(raw["task"], "task", "task")
+    parts, grids = _parts(raw)
     seeds = _seeds(raw["seeds"])
     checked = {
         "epochs": _number(raw, "epochs", int, 0),
@@ -226,62 +230,111 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
         _one_of(raw["dataset"], key, allowed, "dataset.")
     if any(len(part.encode()) > NAME_BYTES for part in Path(checked["name"]).parts):
         raise ConfigError(f"too long for the name of a folder: {len(checked['name'])} characters", "name", "shorten it")
-    resolved = {
-        **raw,
-        "seeds": list(seeds),
-        "optimizer": {**raw["optimizer"], "lr": list(lrs)},
-        "space": raw["space"] | ({"value": list(values)} if "value" in raw["space"] else {}),
-    }
     return Config(
         dataset=dataset,
-        network=_build(network_class, network_options, "network"),
-        space=space,
-        optimizer=optimizer,
-        schedule=_build(schedule_class, schedule_options, "schedule"),
-        start=_build(start_class, start_options, "start"),
+        **parts,
         probes=_probes(raw["probes"]),
-        task=_build(task_class, task_options, "task"),
-        lrs=lrs,
+        axes={key: grid for key, grid in grids.items() if len(grid) > 1 or (key in AXES and grid != NOT_READ)},
         seeds=seeds,
-        values=values,
-        resolved=resolved,
+        resolved=_as_read(_listed(raw, grids), parts["task"]),
         choices={group: str(hydra.runtime.choices[group] if hydra else raw[group]["name"]) for group in CHOICES},
         arguments=(*surroundings(hydra), *once_each(hydra.overrides.task)) if hydra else None,
         **checked,
     )
 
 
-def parse_space(node: Any, key: str) -> "tuple[ParameterSpace, tuple[float | None, ...]]":
-    """Make a space from its keys; return it with the values that its fixed weights are overwritten with.
+def _parts(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Grids]:
+    """Make the objects of all groups; return them with the numbers of their options per member, learning rates last."""
+    parts: dict[str, Any] = {}
+    grids: Grids = {}
+    for group in CLASSES:
+        if group in raw:
+            read = {"space": parse_space, "optimizer": parse_optimizer}.get(group, parse_group)
+            parts[group], own = read(raw[group], group)
+            grids |= own
+    return parts, {**{key: grid for key, grid in grids.items() if key != LR}, LR: grids[LR]}
+
+
+def parse_group(node: Any, group: str, key: str = "", also: Sequence[str] = ()) -> tuple[Any, Grids]:
+    """Make what a group of keys describes.
 
     Args:
-        node: mapping with ``name`` and the options of that space.
-        key: where it stands, for messages.
+        node: mapping with ``name`` and options.
+        group: one of ``CLASSES``.
+        key: where it stands, for messages, if not at ``group``.
+        also: keys that were read before, for messages.
+
+    Returns:
+        An object, and the numbers of its options per member, by dotted key; the object has the first of each.
 
     Raises:
         ConfigError: a key or value is wrong.
     """
-    cls, options = _named(node, "space", key)
-    values: tuple[float | None, ...] = (None,)
-    given = options.pop("value", None)
-    if given is not None and options.get("fix", getattr(cls, "fix", None)) == "overwrite":
-        values = _grid(given, f"{key}.value", positive=False)
-    elif isinstance(given, list):
-        raise ConfigError(
-            "a list of values needs fix=overwrite", f"{key}.value", f"set {key}.fix=overwrite, or give no list"
-        )
-    if len(values) == 1 and values[0] is not None:
-        options["value"] = values[0]
-    return _build(cls, options, key), values
+    from scaleinv.symmetry.members import PerMember
+
+    key = key or group
+    cls, options = _named(node, group, key)
+    hints = typing.get_type_hints(cls)
+    grids: Grids = {}
+    for field in fields(cls):
+        if hints[field.name] == PerMember:
+            if options.get(field.name) in (None, list(NOT_READ)):
+                options[field.name] = field.default
+            grids[f"{key}.{field.name}"] = _grid(options[field.name], f"{key}.{field.name}")
+            options[field.name] = grids[f"{key}.{field.name}"][0]
+    made = _build(cls, options, key, also)
+    for name, grid in grids.items():
+        for number in grid[1:]:  # each must be in range
+            _build(cls, {**options, name.rpartition(".")[2]: number}, key, also)
+    return made, grids
 
 
-def parse_optimizer(node: Any, key: str) -> "tuple[Optimizer, tuple[float, ...]]":
-    """Make an optimizer from its keys; return it with its learning rates. Arguments as in :func:`parse_space`."""
-    cls, options = _named(node, "optimizer", key)
-    if "lr" not in options:
+def parse_space(node: Any, key: str) -> "tuple[ParameterSpace, Grids]":
+    """Make a space from its keys; as :func:`parse_group`. The number of an option that it does not read is None."""
+    space, grids = parse_group(node, "space", key)
+    for option, need in space.ignored.items():
+        if len(grids[f"{key}.{option}"]) > 1:
+            what = f"a list for {option} needs {need}"
+            raise ConfigError(what, f"{key}.{option}", f"set {key}.{need}, or give no list")
+        grids[f"{key}.{option}"] = NOT_READ
+    return space, grids
+
+
+def parse_optimizer(node: Any, key: str) -> "tuple[Optimizer, Grids]":
+    """Make an optimizer from its keys; as :func:`parse_group`. Its learning rates, too, are an option per member."""
+    if not isinstance(node, Mapping) or "lr" not in node:
         raise ConfigError("the learning rate is missing", f"{key}.lr", "give a number or a list")
-    lrs = _grid(options.pop("lr"), f"{key}.lr", positive=True)
-    return _build(cls, options, key, also=("lr",)), lrs
+    lrs = _grid(node["lr"], f"{key}.lr", positive=True)
+    optimizer, grids = parse_group({k: v for k, v in node.items() if k != "lr"}, "optimizer", key, also=("lr",))
+    return optimizer, {**grids, f"{key}.lr": lrs}
+
+
+def _listed(raw: Mapping[str, Any], grids: Grids) -> dict[str, Any]:
+    """Write every option per member, and the seeds, in one way: several numbers as a list, ``AXES`` always."""
+    listed = {key: dict(value) if isinstance(value, Mapping) else value for key, value in raw.items()}
+    listed["seeds"] = list(_seeds(raw["seeds"]))
+    for key, grid in grids.items():
+        group, _, option = key.partition(".")
+        listed[group][option] = list(grid) if len(grid) > 1 or key in AXES else grid[0]
+    return listed
+
+
+def _as_read(resolved: dict[str, Any], task: "Task") -> dict[str, Any]:
+    """Put keys that a task does not read to their values in ``conf/``, so that they do not tell runs apart."""
+    if task.reads is None:
+        return resolved
+    read = {*task.reads, "task"}
+    plain = defaults()
+    plain = _listed(plain, _parts(plain)[1])
+    kept: dict[str, Any] = {}
+    for key, value in resolved.items():
+        if key in read | WITHOUT_EFFECT | ROUND_OFF:
+            kept[key] = value
+        elif isinstance(value, Mapping):
+            kept[key] = {**plain[key], **{k: v for k, v in value.items() if f"{key}.{k}" in read}}
+        else:
+            kept[key] = plain[key]
+    return kept
 
 
 def _probes(given: Any) -> "tuple[Probe, ...]":
@@ -342,10 +395,11 @@ def _build(cls: type, options: Any, group: str, also: Sequence[str] = ()) -> Any
     if not isinstance(options, Mapping):
         raise ConfigError(f"{group} must be a group of keys, got {options!r}", group)
     hints = typing.get_type_hints(cls)
+    known = [field.name for field in fields(cls)]
     for name in options:
-        if name not in hints:
+        if name not in known:
             raise ConfigError(
-                f"there is no key {group}.{name}", f"{group}.{name}", did_you_mean(str(name), sorted([*hints, *also]))
+                f"there is no key {group}.{name}", f"{group}.{name}", did_you_mean(str(name), sorted([*known, *also]))
             )
     for field in fields(cls):
         if field.name not in options and field.default is MISSING:
@@ -356,14 +410,16 @@ def _build(cls: type, options: Any, group: str, also: Sequence[str] = ()) -> Any
     try:
         return cls(**typed)
     except ValueError as error:
-        raise ConfigError(str(error), group) from error
+        first = str(error).split(" ", 1)[0]
+        raise ConfigError(str(error), f"{group}.{first}" if first in typed else group) from error
 
 
 def _typed(value: Any, hint: Any, key: str) -> Any:
     """Return the value as the hinted type, or raise; an int is a float too, a bool is neither."""
     if _fits(value, hint):
         return float(value) if hint is float else value
-    raise ConfigError(f"{key} must be {_words(hint)}, got {value!r}", key)
+    mend = f"for one run each, add -m and write {key}={','.join(map(str, value))}" if isinstance(value, list) else ""
+    raise ConfigError(f"{key} must be {_words(hint)}, got {value!r}", key, mend)
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -432,7 +488,7 @@ def _keep(given: Any, epochs: int) -> str | tuple[int, ...] | None:
     return tuple(dict.fromkeys(given))
 
 
-def _grid(given: Any, key: str, positive: bool) -> tuple[float, ...]:
+def _grid(given: Any, key: str, positive: bool = False) -> tuple[float, ...]:
     """Read a number or a list of numbers; a number that is there twice is run once."""
     listed = given if isinstance(given, list) else [given]
     if not listed:
@@ -440,8 +496,8 @@ def _grid(given: Any, key: str, positive: bool) -> tuple[float, ...]:
     for value in listed:
         if not _fits(value, float):
             raise ConfigError(f"{key} must be a number or a list of numbers, got {value!r}", key)
-        if not math.isfinite(value) or value == 0 or (positive and value < 0):
-            wanted = "finite and greater than 0" if positive else "finite and not 0"
+        if not math.isfinite(value) or (positive and value <= 0):
+            wanted = "finite and greater than 0" if positive else "finite"
             raise ConfigError(f"{key} must be {wanted}, got {value}", key)
     return tuple(dict.fromkeys(float(value) for value in listed))
 

@@ -2,8 +2,8 @@
 
 ``weights.safetensors`` in a run's folder holds, for everything kept, stacked tensors ``<what>/<parameter>`` of shape
 ``(members, ...)``, where ``<what>`` is ``last``, ``best`` or a number of epochs; ``best/epoch`` and ``best/val_loss``
-say which epoch was each member's best. Members stand in the order of the grid: seeds outermost, then values, then
-learning rates.
+say which epoch was each member's best. Members stand in the order of the grid: seeds outermost, then the axes in the
+order in which the manifest lists them, learning rates innermost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,11 @@ from omegaconf import OmegaConf
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from scaleinv.runs.config import Config, parse
+from scaleinv.runs.config import AXES, Config, parse
 from scaleinv.runs.errors import ConfigError, UserError
 from scaleinv.runs.folder import RunFolder, write_atomically
 from scaleinv.runs.records import MissingError, read_config
+from scaleinv.training.cell import list_members
 
 LAST, BEST = "last", "best"
 _FILE, _PARTS, _EPOCH = "weights.safetensors", "weights", "epoch"
@@ -100,8 +101,8 @@ def load_model(run: str | Path, member: int | Mapping[str, Any] = 0, kept: str |
 
     Args:
         run: a run's folder.
-        member: its number in the grid (seeds outermost, then values, then learning rates), or what tells it from the
-            others, e.g. ``{"lr": 0.1, "seed": 0}``.
+        member: its number in the grid (in the manifest's order of the axes), or what tells it from the others, by
+            columns of the records, e.g. ``{"lr": 0.1, "seed": 0}``.
         kept: ``last``, ``best`` or a number of epochs; None takes what there is, if it is one.
 
     Returns:
@@ -134,10 +135,8 @@ def load_model(run: str | Path, member: int | Mapping[str, Any] = 0, kept: str |
 
 def _index(config: Config, member: int | Mapping[str, Any]) -> int:
     grid = [
-        {"seed": seed, "value": value, "lr": lr}
-        for seed in config.seeds
-        for value in config.values
-        for lr in config.lrs
+        {"seed": one.seed, "value": None, **{AXES.get(key, key): number for key, number in one.at.items()}}
+        for one in list_members(config.seeds, config.axes)
     ]
     if isinstance(member, int):
         if not 0 <= member < len(grid):

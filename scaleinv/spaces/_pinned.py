@@ -8,6 +8,7 @@ from torch import Tensor
 from scaleinv.spaces.base import Chart, Support
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import require_finite, require_nonzero, to_unit_gauge
+from scaleinv.symmetry.members import PerMember
 from scaleinv.symmetry.skeleton import CHANGE_UNDER_RESCALING, Pick, Skeleton, check_choice, choose
 
 # How the skeleton's weights start (config key ``fix``).
@@ -37,6 +38,17 @@ def require_invariant(choice: str | Mapping) -> None:
         raise ValueError(f"the skeleton {choice} changes when the network is rescaled; log_hungarian does not")
 
 
+def check_value(value: PerMember) -> None:
+    """Refuse numbers that a fixed weight cannot have.
+
+    Raises:
+        ValueError: saying so.
+    """
+    values = torch.as_tensor(value)
+    if not (values.isfinite() & (values != 0)).all():
+        raise ValueError(f"value must be finite and not 0, got {value}")
+
+
 def supports_skeleton(graph: Graph, choice: str | Mapping) -> Support:
     """Refuse networks that have no rescaling symmetry, and skeletons that do not fit the network."""
     if not graph.hidden:
@@ -49,7 +61,7 @@ def supports_skeleton(graph: Graph, choice: str | Mapping) -> Support:
 
 
 def start_skeleton(
-    graph: Graph, weights: Weights, choice: str | Mapping, fix: str, value: float | Tensor, roots: bool
+    graph: Graph, weights: Weights, choice: str | Mapping, fix: str, value: PerMember, roots: bool
 ) -> tuple[dict[str, Tensor], Skeleton]:
     """Choose the skeleton and give its weights their starting values.
 

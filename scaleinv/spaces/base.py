@@ -19,6 +19,7 @@ from torch import Tensor
 
 from scaleinv.spaces._gradient import Gradient
 from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.members import per_entry
 
 Coords = dict[str, Tensor]
 
@@ -49,6 +50,11 @@ class UnsupportedSpaceError(ValueError):
 
 class ParameterSpace(ABC):
     """A way to put coordinates on a network's weights. Subclasses are frozen dataclasses of options."""
+
+    @property
+    def ignored(self) -> Mapping[str, str]:
+        """Options that the others make meaningless, each with what it needs: ``{"value": "fix=overwrite"}``."""
+        return {}
 
     def supports(self, graph: Graph) -> Support:
         """Say whether this space can take the network, and if not, why."""
@@ -177,8 +183,3 @@ class Chart(ABC):
 
 def _copies(tensors: Weights) -> dict[str, Tensor]:
     return {name: t.clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
-
-
-def per_entry(member_values: Tensor, like: Tensor) -> Tensor:
-    """View ``(*members,)`` so that it broadcasts against ``like``, ``(*members, own shape)``."""
-    return member_values.view(*member_values.shape, *[1] * (like.dim() - member_values.dim()))

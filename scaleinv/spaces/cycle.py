@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from scaleinv.spaces._pinned import (
     BALANCED,
     FIXES,
     KEEP,
     NORMALISATIONS,
+    OVERWRITE,
+    check_value,
     require_invariant,
     require_one_of,
     start_skeleton,
@@ -20,6 +20,7 @@ from scaleinv.spaces.fixed import FixedWeightChart
 from scaleinv.symmetry.balance import balance
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import to_gauge, to_unit_gauge
+from scaleinv.symmetry.members import PerMember
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,20 @@ class CycleSpace(ParameterSpace):
 
     skeleton: str | Mapping = "default"
     fix: str = KEEP
-    value: float | Tensor = 1.0
+    value: PerMember = 1.0
     normalise: str = "balanced"
 
     def __post_init__(self) -> None:
         """Check the options."""
         require_one_of("fix", self.fix, FIXES)
+        check_value(self.value)
         require_one_of("normalise", self.normalise, NORMALISATIONS)
         require_invariant(self.skeleton)
+
+    @property
+    def ignored(self) -> Mapping[str, str]:
+        """Only ``overwrite`` reads the value."""
+        return {} if self.fix == OVERWRITE else {"value": f"fix={OVERWRITE}"}
 
     def supports(self, graph: Graph) -> Support:
         """Refuse networks without hidden nodes, and skeletons that do not fit."""

@@ -6,9 +6,18 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from scaleinv.spaces._gradient import Gradient
-from scaleinv.spaces._pinned import FIXES, PinnedChart, require_one_of, start_skeleton, supports_skeleton
+from scaleinv.spaces._pinned import (
+    FIXES,
+    OVERWRITE,
+    PinnedChart,
+    check_value,
+    require_one_of,
+    start_skeleton,
+    supports_skeleton,
+)
 from scaleinv.spaces.base import Chart, Coords, Frame, ParameterSpace, Support
 from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.members import PerMember
 
 
 @dataclass(frozen=True)
@@ -28,11 +37,17 @@ class FixedWeightSpace(ParameterSpace):
 
     skeleton: str | Mapping = "default"
     fix: str = "overwrite"
-    value: float | Tensor = 1.0
+    value: PerMember = 1.0
 
     def __post_init__(self) -> None:
         """Check the options."""
         require_one_of("fix", self.fix, FIXES)
+        check_value(self.value)
+
+    @property
+    def ignored(self) -> Mapping[str, str]:
+        """Only ``overwrite`` reads the value."""
+        return {} if self.fix == OVERWRITE else {"value": f"fix={OVERWRITE}"}
 
     def supports(self, graph: Graph) -> Support:
         """Refuse networks without hidden nodes, and skeletons that do not fit."""

@@ -13,15 +13,17 @@ from scaleinv.spaces._pinned import (
     NORMALISATIONS,
     OVERWRITE,
     PinnedChart,
+    check_value,
     require_invariant,
     require_one_of,
     start_skeleton,
     supports_skeleton,
 )
-from scaleinv.spaces.base import Chart, Coords, Frame, ParameterSpace, Support, per_entry
+from scaleinv.spaces.base import Chart, Coords, Frame, ParameterSpace, Support
 from scaleinv.symmetry.balance import balance
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import require_range, to_gauge
+from scaleinv.symmetry.members import PerMember, per_entry
 from scaleinv.symmetry.skeleton import Pick, Skeleton, add_at_, take
 
 
@@ -47,15 +49,21 @@ class GSpace(ParameterSpace):
 
     skeleton: str | Mapping = "default"
     fix: str = OVERWRITE
-    value: float | Tensor = 1.0
+    value: PerMember = 1.0
     normalise: str = "none"
 
     def __post_init__(self) -> None:
         """Check the options."""
         require_one_of("fix", self.fix, FIXES)
+        check_value(self.value)
         require_one_of("normalise", self.normalise, NORMALISATIONS)
         if self.normalise == BALANCED:
             require_invariant(self.skeleton)
+
+    @property
+    def ignored(self) -> Mapping[str, str]:
+        """Only ``overwrite`` reads the value."""
+        return {} if self.fix == OVERWRITE else {"value": f"fix={OVERWRITE}"}
 
     def supports(self, graph: Graph) -> Support:
         """Refuse networks without hidden nodes, and skeletons that do not fit."""

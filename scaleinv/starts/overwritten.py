@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scaleinv.spaces._pinned import OVERWRITE, start_skeleton
+from scaleinv.spaces._pinned import OVERWRITE, check_value, start_skeleton
 from scaleinv.starts.base import Start
 from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.members import PerMember
 
 
 @dataclass(frozen=True)
@@ -16,18 +17,17 @@ class OverwrittenStart(Start):
 
     Attributes:
         skeleton: see :func:`scaleinv.symmetry.skeleton.choose`.
-        value: the number; not 0.
+        value: the number, or one per member; finite and not 0.
         roots: whether to set the first free edge of every skeleton path too, as both public codes of G-SGD do.
     """
 
     skeleton: str | Mapping = "default"
-    value: float = 1.0
+    value: PerMember = 1.0
     roots: bool = True
 
     def __post_init__(self) -> None:
         """Check the value."""
-        if self.value == 0:
-            raise ValueError("value must not be 0")
+        check_value(self.value)
 
     def apply(self, graph: Graph, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
         """Return the weights with the skeleton overwritten."""

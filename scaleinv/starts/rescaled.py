@@ -9,6 +9,7 @@ from torch import Tensor
 from scaleinv.starts.base import Start
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import random_scales, rescale
+from scaleinv.symmetry.members import PerMember
 
 
 @dataclass(frozen=True)
@@ -18,25 +19,28 @@ class RescaledStart(Start):
     One draw of the N(0, 1) belongs to a seed, whatever sigma, so runs that differ in sigma are paired.
 
     Attributes:
-        sigma: spread of log lambda; 0 changes nothing.
+        sigma: spread of log lambda, or one per member; 0 changes nothing.
         powers_of_two: round each lambda to a power of two, which makes the rescaling exact in floating point: an
             invariant method then trains bit for bit the same, where round-off would grow in a long run.
     """
 
-    sigma: float = 1.0
+    sigma: PerMember = 1.0
     powers_of_two: bool = False
 
     def __post_init__(self) -> None:
         """Check the range."""
-        if not 0 <= self.sigma < float("inf"):
+        sigmas = torch.as_tensor(self.sigma)
+        if not ((sigmas >= 0) & sigmas.isfinite()).all():
             raise ValueError(f"sigma must be at least 0 and finite, got {self.sigma}")
 
     def apply(self, graph: Graph, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
         """Return the rescaled weights."""
         some = next(iter(weights.values()))
-        drawn = {seed: self._draw(graph, seed, some.dtype) for seed in dict.fromkeys(seeds)}
-        return rescale(graph, weights, torch.stack([drawn[seed] for seed in seeds]).to(some.device))
+        sigmas = self.sigma.tolist() if isinstance(self.sigma, Tensor) else [self.sigma] * len(seeds)
+        drawn = {pair: self._draw(graph, *pair, some.dtype) for pair in dict.fromkeys(zip(seeds, sigmas, strict=True))}
+        scales = torch.stack([drawn[pair] for pair in zip(seeds, sigmas, strict=True)])
+        return rescale(graph, weights, scales.to(some.device))
 
-    def _draw(self, graph: Graph, seed: int, dtype: torch.dtype) -> Tensor:
+    def _draw(self, graph: Graph, seed: int, sigma: float, dtype: torch.dtype) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        return random_scales(graph, self.sigma, self.powers_of_two, generator, dtype)
+        return random_scales(graph, sigma, self.powers_of_two, generator, dtype)

@@ -1,8 +1,11 @@
 """Cells and their members, and how a cell is cut into stacks."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import Any
+
+import torch
 
 from scaleinv.losses import CrossEntropy, Loss
 from scaleinv.optim.base import Optimizer
@@ -14,36 +17,43 @@ from scaleinv.starts.base import Start
 from scaleinv.symmetry.network import Network
 from scaleinv.training.data import Dataset
 
+# The one axis that every cell has; it is an option of the step, not of the optimizer.
+LR = "optimizer.lr"
+
 
 @dataclass(frozen=True)
 class Member:
     """One network of a cell.
 
     Attributes:
-        index: position in the cell: seeds outermost, then values, then learning rates.
-        lr: learning rate.
+        index: position in the cell: seeds outermost, then the axes in their order.
         seed: of the initialisation and of the order of the batches.
-        value: of the fixed weights, or None if nothing is overwritten.
+        at: its number on every axis, ``{"optimizer.lr": 0.1}``.
     """
 
     index: int
-    lr: float
     seed: int
-    value: float | None
+    at: Mapping[str, float]
+
+
+def list_members(seeds: Sequence[int], axes: Mapping[str, Sequence[float]]) -> list[Member]:
+    """List the members of a grid: seeds outermost, then the axes in their order, the last one innermost."""
+    grid = product(seeds, product(*axes.values()))
+    return [Member(i, seed, dict(zip(axes, numbers, strict=True))) for i, (seed, numbers) in enumerate(grid)]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One network on one data set in one space with one optimizer, at a grid of learning rates, seeds and values.
+    """One network on one data set in one space with one optimizer, at a grid of numbers and seeds.
 
     Attributes:
         network: the description.
         dataset: on the device to train on.
-        space: without its value.
+        space: its options that are axes are replaced by the members' own; so are those of optimizer and start.
         optimizer: without its learning rate.
-        lrs: the learning-rate grid.
+        axes: numbers of every axis, by ``field.option`` of this class: ``{"space.value": (0.5, 1.0)}``. The options
+            are annotated :data:`scaleinv.symmetry.members.PerMember`. One of them is ``optimizer.lr``.
         seeds: one replicate each.
-        values: of the fixed weights; ``(None,)`` if nothing is overwritten.
         batch_size: images a step; the last batch of an epoch has the rest.
         start: what happens to the drawn weights first.
         probes: what else is measured.
@@ -56,9 +66,8 @@ class Cell:
     dataset: Dataset
     space: ParameterSpace
     optimizer: Optimizer
-    lrs: Sequence[float]
+    axes: Mapping[str, Sequence[float]]
     seeds: Sequence[int]
-    values: Sequence[float | None] = (None,)
     batch_size: int = 64
     start: Start = field(default_factory=DefaultStart)
     probes: Sequence[Probe] = ()
@@ -68,14 +77,27 @@ class Cell:
 
     @property
     def members(self) -> list[Member]:
-        """All members, seeds outermost, then values, then learning rates."""
-        grid = product(self.seeds, self.values, self.lrs)
-        return [Member(i, lr, seed, value) for i, (seed, value, lr) in enumerate(grid)]
+        """All members, seeds outermost, then the axes in their order."""
+        return list_members(self.seeds, self.axes)
 
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches in an epoch."""
         return -(-len(self.dataset.train) // self.batch_size)
+
+    def at(self, members: Sequence[Member], device: torch.device | None = None) -> "Cell":
+        """Return the cell with its members' own numbers in space, optimizer and start.
+
+        An axis of one number is that number; the others are float64 tensors ``(members,)``.
+        """
+        options: dict[str, dict[str, Any]] = {}
+        for key, grid in self.axes.items():
+            if key != LR:
+                own = torch.tensor([member.at[key] for member in members], dtype=torch.float64, device=device)
+                group, _, option = key.partition(".")
+                options.setdefault(group, {})[option] = own if len(grid) > 1 else grid[0]
+        parts: dict[str, Any] = {group: replace(getattr(self, group), **own) for group, own in options.items()}
+        return replace(self, **parts)
 
 
 def next_stack(cell: Cell, done: int, chunk: int) -> list[Member]:

@@ -15,7 +15,7 @@ from scaleinv.schedules.base import Progress
 from scaleinv.spaces._gradient import Gradient
 from scaleinv.training.autograd import make_engine
 from scaleinv.training.capture import CapturedStep, CaptureError
-from scaleinv.training.cell import Cell, Member
+from scaleinv.training.cell import LR, Cell, Member
 from scaleinv.training.data import Slab, Split, batch_order
 from scaleinv.training.evaluate import Evaluator, slab_bytes, total
 
@@ -95,22 +95,18 @@ class Stack:
         Raises:
             ValueError: start, space, optimizer and probes do not go together.
         """
-        self.cell = cell
         self.members = list(members)
         self.device = cell.dataset.scale.device
+        self.cell = cell = cell.at(members, self.device)
         dtype = cell.dataset.scale.dtype
         self.seeds = list(dict.fromkeys(m.seed for m in members))
         graph = cell.network.graph.to(self.device)
         network = replace(cell.network, graph=graph)
         seeds = [m.seed for m in members]
         drawn = {name: w.to(self.device) for name, w in network.init(seeds, dtype).items()}
-        space: Any = cell.space
-        if members[0].value is not None:
-            values = torch.tensor([m.value for m in members], dtype=dtype, device=self.device)
-            space = replace(space, value=values)
-        self.chart = space.chart(graph, cell.start.apply(graph, drawn, seeds))
+        self.chart = cell.space.chart(graph, cell.start.apply(graph, drawn, seeds))
         self.weights = self.chart.start()
-        self.lrs = torch.tensor([m.lr for m in members], dtype=torch.float64, device=self.device)
+        self.lrs = torch.tensor([m.at[LR] for m in members], dtype=torch.float64, device=self.device)
         self._step_size = -self.lrs.to(dtype)
         self._progress = Progress(self.lrs.new_zeros(()), cell.steps_per_epoch, cell.epochs)
         self.rule = cell.optimizer.transformation()

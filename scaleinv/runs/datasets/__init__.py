@@ -53,6 +53,11 @@ def load_dataset(
     return Dataset(name, train, val, test, scale, shift, raw.classes)
 
 
+def training_pixels(name: str) -> int:
+    """Return about how many numbers the training images of a data set are together, without loading it."""
+    return _find(name).pixels
+
+
 def _normalisation(train: Split, channels: int, normalise: str) -> tuple[Tensor, Tensor]:
     """Return scale and shift of every input: ``(pixel / 255 - mean) / std``."""
     if normalise == "half":

@@ -156,6 +156,7 @@ class CifarSet(PublishedSet):
         key: name of the labels in a batch.
     """
 
+    pixels = 50_000 * 3 * 32 * 32
     channels = 3
     key: str
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from scaleinv.training.data import Split
 
@@ -25,7 +26,13 @@ class Images:
 
 
 class ImageSet(ABC):
-    """A set of images with labels."""
+    """A set of images with labels.
+
+    Attributes:
+        pixels: about how many numbers the training images are together, by which the time of a run is estimated.
+    """
+
+    pixels: ClassVar[int] = 60_000 * 28 * 28
 
     @abstractmethod
     def load(self, root: Path, download: bool) -> Images:

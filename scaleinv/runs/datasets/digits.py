@@ -12,6 +12,8 @@ from scaleinv.training.data import Split
 class Digits(ImageSet):
     """1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn; every fifth image is a test image."""
 
+    pixels = 1_438 * 8 * 8
+
     def load(self, root: Path, download: bool) -> Images:
         """Read it; no files are needed."""
         from sklearn.datasets import load_digits

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from scaleinv.runs.config import Config
@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """Options of a procedure. Subclasses are frozen dataclasses; their fields are its configuration keys."""
+    """Options of a procedure. Subclasses are frozen dataclasses; their fields are its configuration keys.
+
+    Attributes:
+        reads: groups (``space``) and keys (``network.bias``, ``seeds``) that it reads besides its own; None is all of
+            them. The others are no part of a run's identity.
+    """
+
+    reads: ClassVar[tuple[str, ...] | None] = None
 
     def prepare(self, config: "Config") -> None:
         """Find out whether the task can be done, before any folder is made.
@@ -38,6 +45,10 @@ class Task(ABC):
             UserError: saying how to get it.
         """
         return
+
+    def cost(self, config: "Config") -> float:
+        """Return a number in proportion to the time that a run takes; 0 is moments."""
+        return 0.0
 
     @abstractmethod
     def run(self, config: "Config", folder: "RunFolder") -> str:

@@ -1,7 +1,7 @@
 """How many scale invariances networks have: counted by rank, three ways (maths.md, theorems 1 and 2)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ class CountInvariances(Task):
         images: random inputs.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("seeds",)
     widths: list[list[int]]
     images: int
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ class GspaceFacts(Task):
         widths: numbers of nodes, one list a network, inputs first; all hidden ones equal.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("seeds",)
     widths: list[list[int]]
 
     def __post_init__(self) -> None:

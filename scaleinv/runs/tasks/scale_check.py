@@ -1,15 +1,17 @@
 """Train from W and from a rescaled W, in every space and optimizer, and record both losses."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from scaleinv.checks import ORIGINAL, RESCALED, report, scale_check
+from scaleinv.optim.base import Optimizer
 from scaleinv.runs.build import build_dataset, build_network
-from scaleinv.runs.config import Config, parse_optimizer, parse_space
+from scaleinv.runs.config import Config, Grids, parse_optimizer, parse_space
 from scaleinv.runs.environment import describe
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.tasks.base import Task
+from scaleinv.spaces.base import ParameterSpace
 
 COLUMNS = ("dataset", "network", "space", "optimizer", "lr", "mode", "start", "step", "loss", "difference")
 
@@ -25,6 +27,7 @@ class ScaleCheck(Task):
         sigma: spread of log lambda of the rescalings.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("dataset", "network", "seeds", "batch_size", "dtype")
     spaces: dict[str, Any]
     optimizers: dict[str, Any]
     steps: int
@@ -39,26 +42,32 @@ class ScaleCheck(Task):
         """Check that every space takes the network; see :meth:`Task.prepare`."""
         graph = build_network(config, build_dataset(config)).graph
         for label, keys in self.spaces.items():
-            support = parse_space(keys, f"task.spaces.{label}")[0].supports(graph)
+            support = self._space(label, keys).supports(graph)
             if not support:
                 raise ConfigError("; ".join(support.reasons), f"task.spaces.{label}")
         for label, keys in self.optimizers.items():
-            parse_optimizer(keys, f"task.optimizers.{label}")
+            self._optimizer(label, keys)
+
+    def _space(self, label: str, keys: Any) -> ParameterSpace:
+        space, grids = parse_space(keys, f"task.spaces.{label}")
+        _refuse_lists(grids)
+        return space
+
+    def _optimizer(self, label: str, keys: Any) -> tuple[Optimizer, float]:
+        optimizer, grids = parse_optimizer(keys, f"task.optimizers.{label}")
+        _refuse_lists(grids)
+        return optimizer, grids[f"task.optimizers.{label}.lr"][0]
 
     def run(self, config: Config, folder: RunFolder) -> str:
         """Compare them all; see :meth:`Task.run`."""
         dataset = build_dataset(config)
         network = build_network(config, dataset)
-        optimizers = {}
-        for label, keys in self.optimizers.items():
-            optimizer, lrs = parse_optimizer(keys, f"task.optimizers.{label}")
-            optimizers[label] = (optimizer, lrs[0])
         comparisons = scale_check(
             network,
             dataset.normalise(dataset.val.images),
             dataset.val.labels,
-            {label: parse_space(keys, f"task.spaces.{label}")[0] for label, keys in self.spaces.items()},
-            optimizers,
+            {label: self._space(label, keys) for label, keys in self.spaces.items()},
+            {label: self._optimizer(label, keys) for label, keys in self.optimizers.items()},
             self.steps,
             config.batch_size,
             self.sigma,
@@ -76,3 +85,9 @@ class ScaleCheck(Task):
         invariant = sum(c.is_invariant for c in comparisons)
         print(report(comparisons))
         return f"{invariant} of {len(comparisons)} comparisons invariant"
+
+
+def _refuse_lists(grids: Grids) -> None:
+    for key, grid in grids.items():
+        if len(grid) > 1:
+            raise ConfigError("scale_check trains no grid", key, "give one number, and another label for each other")

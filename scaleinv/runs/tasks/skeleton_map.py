@@ -1,7 +1,7 @@
 """Which weights of a network are skeleton, free and fixed, read off a chart (thesis, figures 2.2, 2.3 and 3.1)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ class SkeletonMap(Task):
         widths: numbers of nodes, one list a network, inputs first.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("space", "seeds")
     widths: list[list[int]]
 
     def __post_init__(self) -> None:

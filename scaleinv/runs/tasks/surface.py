@@ -1,7 +1,7 @@
 """The loss of networks so small that it can be drawn: one hidden node (thesis, figures 1.1, 1.5, 1.6 and 4.9)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -22,6 +22,7 @@ class Surface(Task):
         panels: each a ``label``, and for every weight a number or ``[low, high, points]``.
     """
 
+    reads: ClassVar[tuple[str, ...]] = ("network.name", "network.negative_slope")
     inputs: int
     panels: list[dict[str, Any]]
 

@@ -14,22 +14,24 @@ from tqdm import tqdm
 
 from scaleinv.losses import Score
 from scaleinv.runs.build import build_cell
-from scaleinv.runs.config import Config
+from scaleinv.runs.config import AXES, Config
+from scaleinv.runs.datasets import training_pixels
 from scaleinv.runs.environment import cache_bytes, describe, free_bytes
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.progress import Meter, meter
 from scaleinv.runs.tasks.base import Task
 from scaleinv.runs.weights import Keeper, forget, join, require_kept
-from scaleinv.training.cell import Cell, Member, next_stack
+from scaleinv.training.cell import LR, Cell, Member, list_members, next_stack
 from scaleinv.training.stack import EpochResult, Stack
 
-COLUMNS = (
-    *("dataset", "network", "space", "optimizer", "lr", "seed", "value", "epoch"),
-    *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"),
+# Columns of the axes that every run has; another axis has a column under its own key, after these.
+LABELS, NAMED = ("dataset", "network", "space", "optimizer"), ("lr", "seed", "value")
+MEASURED = (
+    *("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"),
     *("status", "diverged_step"),
 )
-ORDER = ("seed", "value", "lr", "epoch")
+VALUE = "space.value"
 # Prefix, in a checkpoint, of the weights kept so far.
 KEPT = "kept/"
 TIMING = ("first_member", "members", "epoch", "train_seconds", "eval_seconds")
@@ -58,6 +60,10 @@ class Sweep(Task):
     def require_kept(self, config: Config, folder: RunFolder) -> None:
         """Ask for weights where they were not kept; see :meth:`Task.require_kept`."""
         require_kept(config, folder)
+
+    def cost(self, config: Config) -> float:
+        """Multiply members, epochs and pixels of the training images; see :meth:`Task.cost`."""
+        return len(list_members(config.seeds, config.axes)) * config.epochs * training_pixels(config.dataset.name)
 
     def run(self, config: Config, folder: RunFolder) -> str:
         """Train what is missing; see :meth:`Task.run`."""
@@ -93,6 +99,9 @@ class _Run:
         self.config, self.folder = config, folder
         self.cell = build_cell(config)
         self.total = len(self.cell.members)
+        self.further = [key for key in self.cell.axes if key not in AXES]
+        # Key of every axis -> its column, from the outermost to the innermost: the order of the rows.
+        self.axes = {"seeds": AXES["seeds"], VALUE: AXES[VALUE], **{key: key for key in self.further}, LR: AXES[LR]}
         self.device = self.cell.dataset.scale.device
         # Until a step cannot be captured: then those of the stacks to come cannot either.
         self.captures = config.capture
@@ -107,10 +116,10 @@ class _Run:
         self.folder.metrics.unlink(missing_ok=True)
         self.folder.timing.unlink(missing_ok=True)
         forget(self.folder)
-        columns = (*COLUMNS, *Stack(self.cell, self.cell.members[:1]).columns)
-        self.folder.append(self.folder.metrics, [columns])
+        probed = Stack(self.cell, self.cell.members[:1]).columns
+        self.folder.append(self.folder.metrics, [(*LABELS, *NAMED, *self.further, *MEASURED, *probed)])
         self.folder.append(self.folder.timing, [TIMING])
-        self.folder.update_manifest(chunk=chunk, chunk_reason=why, **describe(self.device))
+        self.folder.update_manifest(axes=self.axes, chunk=chunk, chunk_reason=why, **describe(self.device))
         return _Progress(min(chunk, self.total))
 
     def _resume(self) -> _Progress | None:
@@ -136,7 +145,10 @@ class _Run:
         data = self.cell.dataset
         join(self.folder, (data.features,), data.classes)
         rows = self.folder.finish(
-            ORDER, wall_seconds=round(seconds, 3), members=self.total, diverged=self.progress.diverged
+            (*self.axes.values(), "epoch"),
+            wall_seconds=round(seconds, 3),
+            members=self.total,
+            diverged=self.progress.diverged,
         )
         return (
             f"{self.total} members, {rows} rows, best val_loss {self.progress.best:.4f},"
@@ -223,7 +235,9 @@ class _Run:
         for i, (member, *measured, step) in enumerate(zip(members, *listed, steps, strict=True)):
             status = ("diverged", step) if step else ("ok", None)
             found = (column[i] for column in probed)
-            yield (*labels, member.lr, member.seed, member.value, epoch, *measured, *status, *found)
+            named = (member.at[LR], member.seed, member.at.get(VALUE))
+            further = (member.at[key] for key in self.further)
+            yield (*labels, *named, *further, epoch, *measured, *status, *found)
 
     def _checkpoint(self, stack: Stack | None) -> None:
         self.progress.seconds = self._seconds()
@@ -261,6 +275,7 @@ def pick_chunk(cell: Cell) -> tuple[int, str]:
     Returns:
         The size, and the reason in words.
     """
+    cell = cell.at(cell.members[:1])
     scale, m = cell.dataset.scale, cell.network.graph.parameters
     one = {name: torch.empty(shape, dtype=scale.dtype) for name, shape in cell.network.graph.shapes.items()}
     state = safetensors_size(cell.optimizer.transformation().init(one))

@@ -1,0 +1,12 @@
+"""Numbers of the members of a stack: tensors ``(members,)``, or one float that all members have."""
+
+from torch import Tensor
+
+# An option so annotated may be a list in a configuration, and is then an axis of the stack.
+PerMember = float | Tensor
+
+
+def per_entry(member_values: Tensor, like: Tensor) -> Tensor:
+    """View ``(*members,)`` so that it broadcasts against ``like``, ``(*members, own shape)``; in its dtype."""
+    values = member_values.to(like.dtype)
+    return values.view(*values.shape, *[1] * (like.dim() - values.dim()))
