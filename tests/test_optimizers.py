@@ -1,6 +1,7 @@
 """Promise: every optimizer is its namesake of torch.optim, with one learning rate a member."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from scaleinv.optim import IDENTITY, SGD, Adam, AdamW, GradientTransformation, O
 from scaleinv.optim.base import kept
 from scaleinv.runs.registry import find, names
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, ParameterSpace, WeightSpace
+from scaleinv.symmetry.members import PerMember
 from scaleinv.training.stack import flatten
 
 LRS = [0.1, 0.01, 0.001]
@@ -245,6 +247,44 @@ def test_a_point_has_its_coordinates_on_demand():
     assert here.coords() is here.coords()
 
 
+NUMBERS = {"weight_decay": [0.0, 0.1, 0.02], "momentum": [0.0, 0.9, 0.5], "beta1": [0.0, 0.9, 0.5]}
+NUMBERS |= {"beta2": [0.9, 0.999, 0.5], "alpha": [0.9, 0.99, 0.5], "eps": [1e-8, 1e-3, 0.1]}
+PER_MEMBER = [
+    pytest.param(cls, field.name, id=f"{name}-{field.name}")
+    for name in names("scaleinv.optim")
+    for cls in [find("scaleinv.optim", name, Optimizer)]
+    for field in fields(cls)
+    if get_type_hints(cls)[field.name] == PerMember
+]
+
+
+@pytest.mark.parametrize(("cls", "option"), PER_MEMBER)
+@pytest.mark.parametrize("space", [WeightSpace(), FixedWeightSpace(value=0.7), GSpace()])
+def test_options_per_member_equal_single_ones(cls, option, space):
+    """For every optimizer there is, beside other options that are not zero; what is fixed stays fixed bit for bit."""
+    numbers, lrs, weights = NUMBERS[option], [0.01, 0.001, 0.001], draw(TINY)
+    others = {f.name: 0.5 for f in fields(cls) if f.name in ("momentum", "weight_decay")}
+    stacked = cls(**{**others, option: torch.tensor(numbers, dtype=torch.float64)})
+    chart = space.chart(TINY.graph, weights)
+    *_, together = train(stacked, space, weights, lrs)
+    for i, (number, lr) in enumerate(zip(numbers, lrs, strict=True)):
+        own = {name: w[i : i + 1] for name, w in weights.items()}
+        *_, alone = train(cls(**{**others, option: number}), space, own, [lr])
+        assert_close(member(together, i), member(alone, 0), rtol=1e-12)
+        for name, mask in chart.fixed().items():
+            assert torch.equal(together[name][i][mask], chart.weights[name][i][mask])
+
+
+def test_nesterov_per_member_equals_single_ones():
+    weights, decays = draw(TINY), [0.3, 0.9, 0.5]
+    stacked = SGD(momentum=torch.tensor(decays, dtype=torch.float64), nesterov=True)
+    *_, together = train(stacked, GSpace(), weights, LRS)
+    for i, decay in enumerate(decays):
+        own = {name: w[i : i + 1] for name, w in weights.items()}
+        *_, alone = train(SGD(momentum=decay, nesterov=True), GSpace(), own, LRS[i : i + 1])
+        assert_close(member(together, i), member(alone, 0), rtol=1e-12)
+
+
 def test_forgetful_adam_is_sign_descent():
     """A new Adam every step divides the gradient by its own size (maths.md, 5.2.1)."""
     rule = Adam(memory=False).transformation()
@@ -256,5 +296,6 @@ def test_forgetful_adam_is_sign_descent():
 
 
 def test_nesterov_needs_momentum():
-    with pytest.raises(ValueError, match="momentum greater than 0"):
-        SGD(nesterov=True)
+    for momentum in (0.0, torch.tensor([0.9, 0.0])):
+        with pytest.raises(ValueError, match="momentum greater than 0"):
+            SGD(momentum=momentum, nesterov=True)

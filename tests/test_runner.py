@@ -40,36 +40,57 @@ def trained(tmp_path, *overrides):
 
 
 def assert_same_numbers(one: pd.DataFrame, other: pd.DataFrame, rtol=1e-9):
-    keys = ["seed", "value", "lr", "epoch"]
+    keys = [*one.columns[one.columns.get_loc("lr") : one.columns.get_loc("epoch") + 1]]
     merged = one.merge(other, on=keys, suffixes=("", "_other"), validate="one_to_one")
     assert len(merged) == len(one)
     for name in NUMBERS:
         np.testing.assert_allclose(merged[name], merged[f"{name}_other"], rtol=rtol, err_msg=name)
 
 
-GRID = ["space=gspace", "optimizer.lr=[0.05,0.01,0.002]", "seeds=3", "epochs=2", "space.value=[0.5,1.0]"]
+AXES = ["optimizer.lr=[0.05,0.002]", "space.value=[0.5,1.0]", "optimizer.momentum=[0.0,0.5]", "start.sigma=[0.0,0.1]"]
+GRID = ["space=gspace", "start=rescaled", "epochs=2", "seeds=3", *AXES]
+SHUFFLED = ["optimizer.lr=[0.002,0.05]", "space.value=[1.0,0.5]", "optimizer.momentum=[0.5,0.0]", "seeds=[2,0,1]"]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("whole"), *GRID, "chunk=18")
+    return trained(tmp_path_factory.mktemp("whole"), *GRID, "chunk=48")
 
 
-@pytest.mark.parametrize("chunk", [1, 4, 5, 6, 13])
+@pytest.mark.parametrize("chunk", [5, 16, 19, 33])
 def test_chunks_do_not_matter(tmp_path, whole, chunk):
     cut = trained(tmp_path, *GRID, f"chunk={chunk}")
     assert_same_numbers(cut, whole)
     assert list(cut["lr"]) == list(whole["lr"])
+    assert list(cut["optimizer.momentum"]) == list(whole["optimizer.momentum"])
 
 
-@pytest.mark.parametrize("order", [["optimizer.lr=[0.01,0.002,0.05]", "space.value=[1.0,0.5]", "seeds=[2,0,1]"]])
-def test_the_order_of_the_members_does_not_matter(tmp_path, whole, order):
-    assert_same_numbers(trained(tmp_path, *GRID[:1], *order, "epochs=2"), whole)
+def test_the_order_of_the_members_does_not_matter(tmp_path, whole):
+    assert_same_numbers(trained(tmp_path, *GRID[:3], *SHUFFLED, "start.sigma=[0.1,0.0]"), whole)
 
 
 def test_a_member_alone_gets_the_same_result(tmp_path, whole):
-    alone = trained(tmp_path, "space=gspace", "optimizer.lr=0.01", "seeds=[1]", "space.value=0.5", "epochs=2")
-    assert_same_numbers(alone, whole[(whole.lr == 0.01) & (whole.seed == 1) & (whole.value == 0.5)])
+    single = ["optimizer.lr=0.002", "space.value=0.5", "optimizer.momentum=0.5", "start.sigma=0.1", "seeds=[1]"]
+    alone = trained(tmp_path, *GRID[:3], *single)
+    axes = {"lr": 0.002, "value": 0.5, "optimizer.momentum": 0.5, "start.sigma": 0.1, "seed": 1}
+    same = whole[(whole[[*axes]] == pd.Series(axes)).all(axis=1)]
+    assert_same_numbers(alone, same)
+
+
+def test_a_further_axis_has_a_column_under_its_key_and_the_manifest_lists_all(tmp_path):
+    config = configured(tmp_path, "optimizer.weight_decay=[0.1,0.0]", "optimizer.lr=[0.02,0.01]", "epochs=0")
+    run(config)
+    records = load_records(config.folder)
+    head = config.folder.joinpath("metrics.csv").read_text().splitlines()[0]
+    assert head.startswith("dataset,network,space,optimizer,lr,seed,value,optimizer.weight_decay,epoch,train_loss,")
+    assert records["optimizer.weight_decay"].tolist() == [0.0, 0.0, 0.1, 0.1]
+    assert records["lr"].tolist() == [0.01, 0.02, 0.01, 0.02]
+    axes = RunFolder(config.folder).manifest["axes"]
+    assert list(axes) == ["seeds", "space.value", "optimizer.weight_decay", "optimizer.lr"]
+    assert list(axes.values()) == ["seed", "value", "optimizer.weight_decay", "lr"]
+    plain = configured(tmp_path, "optimizer.weight_decay=[0.1]", "epochs=0")
+    run(plain)
+    assert "optimizer.weight_decay" not in plain.folder.joinpath("metrics.csv").read_text()
 
 
 def test_stacks_divide_evenly_over_their_seeds(tmp_path):
@@ -218,7 +239,7 @@ def test_when_memory_runs_out_the_chunk_is_halved(tmp_path, monkeypatch, whole):
     assert RunFolder(config.folder).manifest["chunk"] == 4
 
 
-LONG = ["seeds=2", "optimizer=adam", "optimizer.lr=[0.001,0.01]", "chunk=2", "epochs=30", "checkpoint_seconds=0"]
+LONG = ["seeds=2", "optimizer=adam", "optimizer.beta1=[0.9,0.5]", "chunk=2", "epochs=30", "checkpoint_seconds=0"]
 
 
 @pytest.fixture(scope="module")

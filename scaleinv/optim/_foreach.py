@@ -1,10 +1,13 @@
 """Arithmetic on lists of tensors in few launches: PyTorch's private kernels, with plain loops where it has none.
 
-All functions but :func:`sqrt` work in place, on the first list.
+All functions but :func:`sqrt` work in place, on the first list. A number may be one per member, ``(members,)``; then
+the loops are taken.
 """
 
 import torch
 from torch import Tensor
+
+from scaleinv.symmetry.members import PerMember, per_entry
 
 Tensors = list[Tensor]
 
@@ -14,37 +17,44 @@ def has(kernel: str) -> bool:
     return hasattr(torch, kernel)
 
 
-def mul_(tensors: Tensors, factor: float) -> None:
+def _at(number: PerMember, like: Tensor) -> PerMember:
+    return per_entry(number, like) if isinstance(number, Tensor) else number
+
+
+def mul_(tensors: Tensors, factor: PerMember) -> None:
     """Multiply by a number."""
-    if has("_foreach_mul_"):
+    if not isinstance(factor, Tensor) and has("_foreach_mul_"):
         torch._foreach_mul_(tensors, factor)
     else:
         for t in tensors:
-            t.mul_(factor)
+            t.mul_(_at(factor, t))
 
 
-def add_(tensors: Tensors, others: Tensors | float, alpha: float = 1.0) -> None:
-    """Add a number, or ``alpha`` times other tensors."""
-    if isinstance(others, float):
-        if has("_foreach_add_"):
-            torch._foreach_add_(tensors, others)
-        else:
-            for t in tensors:
-                t.add_(others)
-    elif has("_foreach_add_"):
+def add_number_(tensors: Tensors, number: PerMember) -> None:
+    """Add a number."""
+    if not isinstance(number, Tensor) and has("_foreach_add_"):
+        torch._foreach_add_(tensors, number)
+    else:
+        for t in tensors:
+            t.add_(_at(number, t))
+
+
+def add_(tensors: Tensors, others: Tensors, alpha: PerMember = 1.0) -> None:
+    """Add ``alpha`` times other tensors."""
+    if not isinstance(alpha, Tensor) and has("_foreach_add_"):
         torch._foreach_add_(tensors, others, alpha=alpha)
     else:
         for t, other in zip(tensors, others, strict=True):
-            t.add_(other, alpha=alpha)
+            t.add_(other * _at(alpha, t))
 
 
-def addcmul_(tensors: Tensors, firsts: Tensors, seconds: Tensors, factor: float) -> None:
+def addcmul_(tensors: Tensors, firsts: Tensors, seconds: Tensors, factor: PerMember) -> None:
     """Add ``factor`` times products."""
-    if has("_foreach_addcmul_"):
+    if not isinstance(factor, Tensor) and has("_foreach_addcmul_"):
         torch._foreach_addcmul_(tensors, firsts, seconds, factor)
     else:
         for t, first, second in zip(tensors, firsts, seconds, strict=True):
-            t.addcmul_(first, second, value=factor)
+            t.addcmul_(first * _at(factor, t), second)
 
 
 def div_(tensors: Tensors, divisors: Tensors) -> None:
@@ -76,9 +86,9 @@ def adam_(
     means: Tensors,
     squares: Tensors,
     step: Tensor,
-    beta1: float,
-    beta2: float,
-    eps: float,
+    beta1: PerMember,
+    beta2: PerMember,
+    eps: PerMember,
 ) -> None:
     """Update Adam's means and write ``m_hat / (sqrt(v_hat) + eps)`` into ``directions`` (thesis, eq. 1.9, 1.10).
 
@@ -92,7 +102,7 @@ def adam_(
         beta2: decay of the means of the squares.
         eps: added to the denominator.
     """
-    if has("_fused_adam_"):
+    if not (isinstance(beta1, Tensor) or isinstance(beta2, Tensor) or isinstance(eps, Tensor)) and has("_fused_adam_"):
         for d in directions:
             d.zero_()
         torch._fused_adam_(
@@ -108,7 +118,7 @@ def adam_(
         return
     count = step.double()
     for d, g, mean, square in zip(directions, grads, means, squares, strict=True):
-        mean.lerp_(g, 1 - beta1)
-        square.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-        root = (square / (1 - beta2**count).to(g)).sqrt_().add_(eps)
-        torch.div(mean / (1 - beta1**count).to(g), root, out=d)
+        mean.lerp_(g, _at(1 - beta1, g))
+        square.lerp_(g * g, _at(1 - beta2, g))
+        root = (square / _at(1 - beta2**count, g)).sqrt_().add_(_at(eps, g))
+        torch.div(mean / _at(1 - beta1**count, g), root, out=d)

@@ -7,6 +7,7 @@ import torch
 from scaleinv.optim import _foreach as foreach
 from scaleinv.optim.base import GradientTransformation, Optimizer, Point, State, add_decayed, chain, zeros_like
 from scaleinv.spaces.base import Coords
+from scaleinv.symmetry.members import PerMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +21,17 @@ class Adam(Optimizer):
         weight_decay: L2 regularisation of the coordinates.
     """
 
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.0
+    beta1: PerMember = 0.9
+    beta2: PerMember = 0.999
+    eps: PerMember = 1e-8
+    weight_decay: PerMember = 0.0
 
     def rule(self) -> GradientTransformation:
         """Return L2 regularisation followed by Adam's scaling."""
         return chain(add_decayed(self.weight_decay), scale_by_adam(self.beta1, self.beta2, self.eps))
 
 
-def scale_by_adam(beta1: float, beta2: float, eps: float) -> GradientTransformation:
+def scale_by_adam(beta1: PerMember, beta2: PerMember, eps: PerMember) -> GradientTransformation:
     """Divide the mean of the gradients by the root of the mean of their squares, both bias-corrected."""
     directions: Coords = {}
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from scaleinv.optim.adam import scale_by_adam
 from scaleinv.optim.base import GradientTransformation, Optimizer, add_decayed, chain
+from scaleinv.symmetry.members import PerMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +18,10 @@ class AdamW(Optimizer):
         weight_decay: decoupled decay of the coordinates.
     """
 
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.01
+    beta1: PerMember = 0.9
+    beta2: PerMember = 0.999
+    eps: PerMember = 1e-8
+    weight_decay: PerMember = 0.01
 
     def rule(self) -> GradientTransformation:
         """Return Adam's scaling followed by the decay."""

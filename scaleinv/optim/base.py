@@ -15,6 +15,7 @@ from torch import Tensor
 
 from scaleinv.optim import _foreach as foreach
 from scaleinv.spaces.base import Chart, Coords
+from scaleinv.symmetry.members import PerMember
 from scaleinv.symmetry.network import Network
 
 # A nest of dicts with tensors as leaves, which is what a checkpoint can store.
@@ -87,9 +88,9 @@ class Optimizer(ABC):
         return kept(rule if self.memory else forgetful(rule), type(self).__name__)
 
 
-def add_decayed(weight_decay: float) -> GradientTransformation:
+def add_decayed(weight_decay: PerMember) -> GradientTransformation:
     """Add ``weight_decay * coords``: L2 regularisation before an optimizer's rule, decoupled decay after it."""
-    if weight_decay == 0:
+    if not isinstance(weight_decay, Tensor) and weight_decay == 0:
         return IDENTITY
 
     def update(grads: Coords, state: State, point: Point) -> tuple[Coords, State]:

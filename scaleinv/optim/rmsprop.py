@@ -6,6 +6,7 @@ from scaleinv.optim import _foreach as foreach
 from scaleinv.optim.base import GradientTransformation, Optimizer, Point, State, add_decayed, chain, zeros_like
 from scaleinv.optim.sgd import momentum
 from scaleinv.spaces.base import Coords
+from scaleinv.symmetry.members import PerMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,17 +20,17 @@ class RMSprop(Optimizer):
         weight_decay: L2 regularisation of the coordinates.
     """
 
-    alpha: float = 0.99
-    eps: float = 1e-8
-    momentum: float = 0.0
-    weight_decay: float = 0.0
+    alpha: PerMember = 0.99
+    eps: PerMember = 1e-8
+    momentum: PerMember = 0.0
+    weight_decay: PerMember = 0.0
 
     def rule(self) -> GradientTransformation:
         """Return L2 regularisation, RMSprop's scaling, momentum."""
         return chain(add_decayed(self.weight_decay), scale_by_rms(self.alpha, self.eps), momentum(self.momentum))
 
 
-def scale_by_rms(alpha: float, eps: float) -> GradientTransformation:
+def scale_by_rms(alpha: PerMember, eps: PerMember) -> GradientTransformation:
     """Divide the gradients by the root of the running mean of their squares."""
 
     def init(coords: Coords) -> State:
@@ -40,7 +41,7 @@ def scale_by_rms(alpha: float, eps: float) -> GradientTransformation:
         foreach.mul_(squares, alpha)
         foreach.addcmul_(squares, gs, gs, 1 - alpha)
         roots = foreach.sqrt(squares)
-        foreach.add_(roots, eps)
+        foreach.add_number_(roots, eps)
         foreach.div_(gs, roots)
         return grads, state
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from scaleinv.optim import _foreach as foreach
 from scaleinv.optim.base import (
     IDENTITY,
@@ -14,6 +17,7 @@ from scaleinv.optim.base import (
     zeros_like,
 )
 from scaleinv.spaces.base import Coords
+from scaleinv.symmetry.members import PerMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +30,13 @@ class SGD(Optimizer):
         weight_decay: L2 regularisation of the coordinates.
     """
 
-    momentum: float = 0.0
+    momentum: PerMember = 0.0
     nesterov: bool = False
-    weight_decay: float = 0.0
+    weight_decay: PerMember = 0.0
 
     def __post_init__(self) -> None:
         """Check that Nesterov comes with a momentum."""
-        if self.nesterov and not self.momentum:
+        if self.nesterov and (torch.as_tensor(self.momentum) == 0).any():
             raise ValueError("nesterov needs a momentum greater than 0")
 
     def rule(self) -> GradientTransformation:
@@ -40,9 +44,9 @@ class SGD(Optimizer):
         return chain(add_decayed(self.weight_decay), momentum(self.momentum, self.nesterov))
 
 
-def momentum(decay: float, nesterov: bool = False) -> GradientTransformation:
+def momentum(decay: PerMember, nesterov: bool = False) -> GradientTransformation:
     """Accumulate ``b <- decay b + g``; the direction is b, or ``g + decay b`` with Nesterov."""
-    if decay == 0:
+    if not isinstance(decay, Tensor) and decay == 0:
         return IDENTITY
 
     def init(coords: Coords) -> State:
