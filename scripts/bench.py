@@ -31,7 +31,7 @@ from scaleinv.runs.folder import write_atomically
 from scaleinv.runs.tasks.sweep import pick_chunk
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.symmetry.network import Network
-from scaleinv.training.cell import Cell
+from scaleinv.training.cell import LR, Cell
 from scaleinv.training.data import Dataset, Slab, Split
 from scaleinv.training.stack import Stack
 
@@ -163,9 +163,8 @@ def random_data(network: Network, images: int, device: torch.device) -> Dataset:
 
 def make_stack(network: Network, data: Dataset, space: str, optimizer: str, members: int) -> Stack:
     """Make a stack of one seed and many learning rates."""
-    lrs = [1e-4 * (1 + i / members) for i in range(members)]
-    values = (1.0,) if space in ("gspace", "fixed") else (None,)
-    cell = Cell(network, data, SPACES[space], OPTIMIZERS[optimizer], lrs, [0], values, BATCH)
+    axes = {LR: [1e-4 * (1 + i / members) for i in range(members)]}
+    cell = Cell(network, data, SPACES[space], OPTIMIZERS[optimizer], axes, [0], BATCH)
     return Stack(cell, cell.members)
 
 

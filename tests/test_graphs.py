@@ -21,7 +21,7 @@ from scaleinv.runs.registry import find, names
 from scaleinv.runs.run import run
 from scaleinv.schedules import Schedule
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
-from scaleinv.training.cell import Cell
+from scaleinv.training.cell import LR, Cell
 from scaleinv.training.stack import Stack
 
 # Operations that make the host wait for the device, or the device for the host: a capture fails at them.
@@ -93,6 +93,10 @@ def capturing(monkeypatch):
     return on_gpu, graphs
 
 
+# Options that differ between the members, besides the learning rate.
+PER_MEMBER = {SGD: (), Adam: ("beta1",), AdamW: ("weight_decay", "eps"), RMSprop: ("momentum", "alpha")}
+
+
 @pytest.mark.parametrize(
     "space", [WeightSpace(), FixedWeightSpace(), CycleSpace(), GSpace(), GSpace("maxprod", "keep")]
 )
@@ -102,11 +106,10 @@ def capturing(monkeypatch):
 def test_replayed_training_is_training(capturing, space, optimizer):
     on_gpu, graphs = capturing
     data = load_dataset("digits").to("cpu", torch.float64)
-    values = (0.5, 1.0) if getattr(space, "fix", None) == "overwrite" else (None,)
+    axes = {"space.value": (0.5, 1.0)} if getattr(space, "fix", None) == "overwrite" else {}
+    axes |= {f"optimizer.{name}": (0.5, 0.1) for name in PER_MEMBER[type(optimizer)]} | {LR: (1e-3, 1e-4)}
     probes = [Roots()] if isinstance(space, GSpace) else []
-    cell = Cell(
-        mlp((64, 9, 12, 10), bias=True), data, space, optimizer, [1e-3, 1e-4], [0, 1], values, 50, probes=probes
-    )
+    cell = Cell(mlp((64, 9, 12, 10), bias=True), data, space, optimizer, axes, [0, 1], 50, probes=probes)
     stack, replayed = Stack(cell, cell.members), on_gpu(Stack(cell, cell.members))
     for epoch in (1, 2):
         score, again = stack.train_epoch(epoch), replayed.train_epoch(epoch)
