@@ -14,7 +14,7 @@ from scaleinv.runs.registry import find, names
 from scaleinv.runs.run import run
 from scaleinv.schedules import Constant, Progress, Schedule
 from scaleinv.spaces import WeightSpace
-from scaleinv.training.cell import Cell
+from scaleinv.training.cell import LR, Cell
 from scaleinv.training.stack import Stack
 
 PER_EPOCH, EPOCHS = 7, 9
@@ -67,7 +67,7 @@ def test_a_scheduled_stack_is_torch_with_a_scheduler():
     """From the second epoch on too, as after a resume."""
     data = load_dataset("digits").to("cpu", torch.float64)
     network, lrs = mlp((64, 5, 10)), [0.1, 0.01]
-    cell = Cell(network, data, WeightSpace(), SGD(), lrs, [0], batch_size=100, epochs=3)
+    cell = Cell(network, data, WeightSpace(), SGD(), {LR: lrs}, [0], batch_size=100, epochs=3)
     cells = {name: Cell(**{**vars(cell), "schedule": make(*given)}) for name, given in {
         "none": ("constant", {}), "cosine": ("cosine", {})}.items()}  # fmt: skip
     stacks = {name: Stack(c, c.members) for name, c in cells.items()}
