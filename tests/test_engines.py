@@ -66,7 +66,7 @@ def test_parts_of_a_gradient_are_the_whole_ones(engine, choice):
 def test_stacks_agree(space, optimizer):
     data = load_dataset("digits").to("cpu", torch.float64)
     network = mlp((64, 7, 8, 10), bias=True)
-    cell = Cell(network, data, space, optimizer, [1e-2, 1e-3], [0, 1], batch_size=100)
+    cell = Cell(network, data, space, optimizer, {"optimizer.lr": [1e-2, 1e-3]}, [0, 1], batch_size=100)
     stacks = [Stack(c, c.members) for c in (cell, replace(cell, network=unchained(network)))]
     scores = [[stack.train_epoch(epoch).loss for epoch in (1, 2)] for stack in stacks]
     torch.testing.assert_close(scores[0], scores[1], rtol=1e-9, atol=0)
@@ -101,7 +101,7 @@ def small(norm):
 def test_a_convolutional_network_is_trained_as_pytorch_does(norm):
     """Every member on its own, running statistics too; what is dropped is none."""
     data, network, lrs = load_dataset("digits").to("cpu", torch.float64), small(norm), [0.1, 0.01]
-    cell = Cell(network, data, WeightSpace(), SGD(momentum=0.9), lrs, [3], batch_size=len(data.train))
+    cell = Cell(network, data, WeightSpace(), SGD(momentum=0.9), {"optimizer.lr": lrs}, [3], batch_size=len(data.train))
     stack = Stack(cell, cell.members)
     models = []
     for lr in lrs:

@@ -133,7 +133,9 @@ def test_a_probe_that_scores_at_every_step_changes_no_byte(space, optimizer, bat
 def test_every_few_steps_or_once_per_epoch_and_resumed(tmp_path):
     data = load_dataset("digits").to("cpu", torch.float64)
     probes = [Watch(every=0, column="end"), Watch(every=4, column="four")]
-    cell = Cell(mlp((64, 5, 10)), data, WeightSpace(), SGD(), [0.1], [0], batch_size=144, probes=probes)
+    cell = Cell(
+        mlp((64, 5, 10)), data, WeightSpace(), SGD(), {"optimizer.lr": [0.1]}, [0], batch_size=144, probes=probes
+    )
     stack = Stack(cell, cell.members)
     assert cell.steps_per_epoch == 10
     seen = []
@@ -150,7 +152,7 @@ def test_every_few_steps_or_once_per_epoch_and_resumed(tmp_path):
 
 def test_columns_are_unique_and_what_is_read(tmp_path):
     data = load_dataset("digits").to("cpu")
-    cell = Cell(mlp((64, 5, 10)), data, WeightSpace(), SGD(), [0.1], [0], probes=[Watch(), Watch()])
+    cell = Cell(mlp((64, 5, 10)), data, WeightSpace(), SGD(), {"optimizer.lr": [0.1]}, [0], probes=[Watch(), Watch()])
     with pytest.raises(ValueError, match="two probes have a column seen_loss"):
         Stack(cell, cell.members)
     liar = Stack(replace(cell, probes=[Watch(column="liar")]), cell.members)

@@ -49,12 +49,13 @@ class Sweep(Task):
         """Load the data and check that the space takes the network; see :meth:`Task.prepare`."""
         cell = build_cell(config)
         try:
-            # Whether start, space and probes go together may depend on the seed and on the value, not on the lr.
-            for member in cell.members[:: len(cell.lrs)]:
+            # Whether start, space and probes go together may depend on the seed and on their own numbers.
+            own = [key for key in cell.axes if not key.startswith("optimizer.")]
+            for member in {(m.seed, *(m.at[key] for key in own)): m for m in cell.members}.values():
                 columns = Stack(cell, [member]).columns
         except ValueError as error:
             raise ConfigError(str(error), "start, space, probes", "see the README for what goes together") from error
-        if taken := set(columns) & set(COLUMNS):
+        if taken := set(columns) & {*LABELS, *NAMED, *MEASURED, *cell.axes}:
             raise ConfigError(f"a probe has the column {min(taken)}, which every run has", "probes", "rename it")
 
     def require_kept(self, config: Config, folder: RunFolder) -> None:
