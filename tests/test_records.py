@@ -30,7 +30,8 @@ from scaleinv.runs.errors import ConfigError, UserError
 from scaleinv.runs.folder import MANIFEST_VERSION, DamagedError, RunFolder
 from scaleinv.runs.records import MissingError, find_runs, load_records, read_config, read_index
 from scaleinv.runs.run import run
-from scaleinv.runs.tasks.sweep import COLUMNS, ORDER
+from scaleinv.runs.tasks.sweep import axis_columns, columns, place
+from scaleinv.training.cell import list_members
 
 
 def record(results, *overrides, loss=1.0, **entries) -> Config:
@@ -39,15 +40,16 @@ def record(results, *overrides, loss=1.0, **entries) -> Config:
     folder = RunFolder(config.folder)
     with folder.locked():
         folder.write_config(config.resolved, "scaleinv-run")
-        probed = [column for probe in config.probes for column in probe.columns]
-        rows = [(*COLUMNS, *probed)]
-        for seed, value, lr, epoch in itertools.product(config.seeds, config.values, config.lrs, range(3)):
-            own = loss * (1 + lr) * (1 + seed / 100) / (1 + epoch)
+        probed = [column for probe in config.probes for column in probe.columns(None)]
+        rows = [(*columns(config.axes), *probed)]
+        for member, epoch in itertools.product(list_members(config.seeds, config.axes), range(3)):
+            own = loss * (1 + member.at["optimizer.lr"]) * (1 + member.seed / 100) / (1 + epoch)
             numbers = (own if epoch else None, 0.5 if epoch else None, own, 0.5, own, 0.5, "ok", None)
-            rows.append((*config.labels.values(), lr, seed, value, epoch, *numbers, *(0 for _ in probed)))
+            rows.append((*config.labels.values(), *place(member), epoch, *numbers, *(0 for _ in probed)))
         folder.append(folder.metrics, rows)
         machine = {"device_name": "a processor", "threads": 1, "versions": {"torch": "2"}, "wall_seconds": 1.0}
-        folder.finish(ORDER, **machine, **entries)
+        axes = axis_columns(config.axes)
+        folder.finish((*axes.values(), "epoch"), axes=axes, **machine, **entries)
     return config
 
 
@@ -134,18 +136,29 @@ def test_axes_are_not_differences_and_values_are_curves_of_their_own(tmp_path):
 
 def test_an_axis_is_read_from_its_column(tmp_path):
     """A column before ``epoch`` with the name of a key is an axis, whatever its name; nobody lists it by hand."""
-    config = record(tmp_path, "optimizer.weight_decay=0.0")
-    folder = RunFolder(config.folder)
-    table = pd.read_csv(folder.metrics)
-    copies = [table.assign(**{"optimizer.weight_decay": decay}) for decay in (0.0, 0.1)]
-    table = pd.concat(copies)[[*COLUMNS[:7], "optimizer.weight_decay", *COLUMNS[7:]]]
-    folder.metrics.write_text(table.to_csv(index=False))
-    folder.finish(ORDER)
+    record(tmp_path, "optimizer.weight_decay=[0.0,0.1]")
     record(tmp_path, "optimizer=adam")
     records = load_records(tmp_path, keys=None)
     assert member_columns(records)[-1] == "optimizer.weight_decay"
     assert len(best_epochs(records)) == 3
     methods = {"SGD / weight, weight_decay 0", "SGD / weight, weight_decay 0.1", "Adam / weight"}
+    assert set(with_methods(records)["method"]) == methods
+
+
+def test_one_number_in_one_run_and_an_axis_in_another_are_the_same_key(tmp_path):
+    """The member that both have counts once, the others are methods of their own."""
+    record(tmp_path, "optimizer.momentum=[0.0,0.5,0.9]", "seeds=2")
+    record(tmp_path, "optimizer.momentum=0.5", "seeds=3")
+    record(tmp_path, "space=fixed", "seeds=2")
+    for keys in ((), None):
+        records = load_records(tmp_path, keys=keys)
+        best = best_epochs(records)
+        assert member_columns(records)[-1] == "optimizer.momentum"
+        assert best.groupby(["space", "optimizer.momentum"]).size().to_dict() == {
+            **{("weight", 0.0): 2, ("weight", 0.5): 3, ("weight", 0.9): 2},
+            ("fixed", 0.0): 2,
+        }
+    methods = {"SGD / weight", "SGD / fixed", *(f"momentum / weight, momentum {decay}" for decay in (0.5, 0.9))}
     assert set(with_methods(records)["method"]) == methods
 
 

@@ -174,17 +174,25 @@ def _read(folders: Iterable[Path], keys: Sequence[str] | None) -> "pd.DataFrame"
     frames: list[pd.DataFrame] = []
     by_configuration: dict[str, pd.DataFrame] = {}
     added, members, measured = dict.fromkeys(keys or ()), dict[str, None](), dict[str, None]()
+    folders = list(folders)
+    axes = dict.fromkeys(key for folder in folders for key in RunFolder(folder).manifest.get("axes", {}))
     for folder in folders:
         run = RunFolder(folder)
         content = run.read_metrics() if run.is_done else _whole_lines(run.metrics)
         if not content:
             continue
         resolved, frame = read_config(folder), _parse(content, run.metrics)
+        decisive = identity(resolved)
+        if "epoch" in frame:
+            # An axis of one run may be the same number for all members of another.
+            for key in axes:
+                if key in decisive and key not in frame and key not in AXES:
+                    frame.insert(list(frame).index("epoch"), key, decisive[key])
         head = [str(name) for name in frame]
         members |= dict.fromkeys(head[: head.index("epoch") if "epoch" in head else 0])
         measured |= dict.fromkeys(head)
         # Axes are the keys of AXES, and every key that has a column of its own.
-        decisive = {key: value for key, value in identity(resolved).items() if key not in head}
+        decisive = {key: value for key, value in decisive.items() if key not in head}
         configuration = _digest({key: value for key, value in decisive.items() if key not in AXES})
         frame = frame.assign(experiment=folder.parent.name, run=folder.name, configuration=configuration)
         if (earlier := by_configuration.get(configuration)) is not None:

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,10 +31,27 @@ MEASURED = (
     *("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"),
     *("status", "diverged_step"),
 )
-VALUE = "space.value"
+SEEDS, VALUE = "seeds", "space.value"
 # Prefix, in a checkpoint, of the weights kept so far.
 KEPT = "kept/"
 TIMING = ("first_member", "members", "epoch", "train_seconds", "eval_seconds")
+
+
+def columns(axes: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
+    """Return the columns of ``metrics.csv``, those of probes excepted, for the axes of a grid."""
+    return (*LABELS, *NAMED, *(key for key in axes if key not in AXES), *MEASURED)
+
+
+def place(member: Member) -> tuple[float | None, ...]:
+    """Return what stands in the columns between ``LABELS`` and ``MEASURED``: where a member is in its grid."""
+    further = (number for key, number in member.at.items() if key not in AXES)
+    return (member.at[LR], member.seed, member.at.get(VALUE), *further)
+
+
+def axis_columns(axes: Mapping[str, Sequence[float]]) -> dict[str, str]:
+    """Return the column of every axis by its key, from the outermost to the innermost: the order of the rows."""
+    further = {key: key for key in axes if key not in AXES}
+    return {SEEDS: AXES[SEEDS], VALUE: AXES[VALUE], **further, LR: AXES[LR]}
 
 
 @dataclass(frozen=True)
@@ -52,10 +69,10 @@ class Sweep(Task):
             # Whether start, space and probes go together may depend on the seed and on their own numbers.
             own = [key for key in cell.axes if not key.startswith("optimizer.")]
             for member in {(m.seed, *(m.at[key] for key in own)): m for m in cell.members}.values():
-                columns = Stack(cell, [member]).columns
+                probed = Stack(cell, [member]).columns
         except ValueError as error:
             raise ConfigError(str(error), "start, space, probes", "see the README for what goes together") from error
-        if taken := set(columns) & {*LABELS, *NAMED, *MEASURED, *cell.axes}:
+        if taken := set(probed) & set(columns(config.axes)):
             raise ConfigError(f"a probe has the column {min(taken)}, which every run has", "probes", "rename it")
 
     def require_kept(self, config: Config, folder: RunFolder) -> None:
@@ -100,9 +117,6 @@ class _Run:
         self.config, self.folder = config, folder
         self.cell = build_cell(config)
         self.total = len(self.cell.members)
-        self.further = [key for key in self.cell.axes if key not in AXES]
-        # Key of every axis -> its column, from the outermost to the innermost: the order of the rows.
-        self.axes = {"seeds": AXES["seeds"], VALUE: AXES[VALUE], **{key: key for key in self.further}, LR: AXES[LR]}
         self.device = self.cell.dataset.scale.device
         # Until a step cannot be captured: then those of the stacks to come cannot either.
         self.captures = config.capture
@@ -118,9 +132,11 @@ class _Run:
         self.folder.timing.unlink(missing_ok=True)
         forget(self.folder)
         probed = Stack(self.cell, self.cell.members[:1]).columns
-        self.folder.append(self.folder.metrics, [(*LABELS, *NAMED, *self.further, *MEASURED, *probed)])
+        self.folder.append(self.folder.metrics, [(*columns(self.config.axes), *probed)])
         self.folder.append(self.folder.timing, [TIMING])
-        self.folder.update_manifest(axes=self.axes, chunk=chunk, chunk_reason=why, **describe(self.device))
+        self.folder.update_manifest(
+            axes=axis_columns(self.config.axes), chunk=chunk, chunk_reason=why, **describe(self.device)
+        )
         return _Progress(min(chunk, self.total))
 
     def _resume(self) -> _Progress | None:
@@ -146,7 +162,7 @@ class _Run:
         data = self.cell.dataset
         join(self.folder, (data.features,), data.classes)
         rows = self.folder.finish(
-            (*self.axes.values(), "epoch"),
+            (*axis_columns(self.config.axes).values(), "epoch"),
             wall_seconds=round(seconds, 3),
             members=self.total,
             diverged=self.progress.diverged,
@@ -236,9 +252,7 @@ class _Run:
         for i, (member, *measured, step) in enumerate(zip(members, *listed, steps, strict=True)):
             status = ("diverged", step) if step else ("ok", None)
             found = (column[i] for column in probed)
-            named = (member.at[LR], member.seed, member.at.get(VALUE))
-            further = (member.at[key] for key in self.further)
-            yield (*labels, *named, *further, epoch, *measured, *status, *found)
+            yield (*labels, *place(member), epoch, *measured, *status, *found)
 
     def _checkpoint(self, stack: Stack | None) -> None:
         self.progress.seconds = self._seconds()
