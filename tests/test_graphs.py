@@ -131,9 +131,8 @@ def test_replayed_schedules_go_on(capturing, name):
     }
     schedule = find("scaleinv.schedules", name, Schedule)(**options.get(name, {}))
     data = load_dataset("digits").to("cpu", torch.float64)
-    cell = Cell(
-        mlp((64, 9, 10)), data, WeightSpace(), Adam(), [1e-3, 1e-4], [0], batch_size=50, schedule=schedule, epochs=3
-    )
+    axes = {LR: [1e-3, 1e-4]}
+    cell = Cell(mlp((64, 9, 10)), data, WeightSpace(), Adam(), axes, [0], batch_size=50, schedule=schedule, epochs=3)
     stack, replayed = Stack(cell, cell.members), on_gpu(Stack(cell, cell.members))
     for epoch in (1, 2, 3):
         stack.train_epoch(epoch)
@@ -173,7 +172,7 @@ def test_what_cannot_be_captured_is_trained_without(capturing, captures):
     on_gpu, graphs = capturing
     data = load_dataset("digits").to("cpu", torch.float64)
     probes = [Waits(every=1)]
-    cell = Cell(mlp((64, 9, 10)), data, GSpace(), Adam(), [1e-3], [0], batch_size=50, probes=probes)
+    cell = Cell(mlp((64, 9, 10)), data, GSpace(), Adam(), {LR: [1e-3]}, [0], batch_size=50, probes=probes)
     notes = []
     stack, other = Stack(cell, cell.members), Stack(cell, cell.members, note=notes.append)
     on_gpu(other).captures = captures

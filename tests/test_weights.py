@@ -92,3 +92,15 @@ def test_weights_that_were_not_kept_are_refused(tmp_path):
         scaleinv.load_model(config.folder, {"lr": 0.05})
     with pytest.raises(MissingError, match="no finished run"):
         scaleinv.load_model(tmp_path)
+
+
+def test_members_are_found_by_any_axis_also_where_the_space_overwrites_nothing(tmp_path):
+    overrides = ["space=gspace_keep", "start=rescaled", "start.sigma=[0.0,1.0]", "epochs=0", "keep=last", "seeds=1"]
+    config = compose([*BASE, *overrides, f"results={tmp_path}"])
+    run(config)
+    plain, rescaled = (scaleinv.load_model(config.folder, {"start.sigma": sigma}) for sigma in (0.0, 1.0))
+    x = torch.randn(5, 64)
+    assert not torch.equal(plain.state_dict()["0.weight"], rescaled.state_dict()["0.weight"])
+    torch.testing.assert_close(rescaled(x), plain(x), rtol=1e-3, atol=1e-4)
+    with pytest.raises(ConfigError, match="2 members are"):
+        scaleinv.load_model(config.folder, {"seed": 0})
