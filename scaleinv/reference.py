@@ -181,6 +181,7 @@ def train_serial(
     epochs: int,
     batch_size: int = 64,
     prepare: Callable[[nn.Module], object] | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
 ) -> list[dict[str, float]]:
     """Train one network alone, with a plain module and an optimizer of ``torch.optim``'s interface.
 
@@ -192,6 +193,7 @@ def train_serial(
         epochs: how many.
         batch_size: images a step.
         prepare: called with the module before training, e.g. to fix weights.
+        loss: of outputs ``(batch, classes)`` and labels ``(batch,)``, a mean over the batch.
 
     Returns:
         One dict an epoch with train_loss, train_accuracy, val_loss and val_accuracy.
@@ -214,15 +216,15 @@ def train_serial(
             images, labels = dataset.normalise(dataset.train.images[index]), dataset.train.labels[index]
             with torch.enable_grad():
                 outputs = model(images)
-                loss = nn.functional.cross_entropy(outputs, labels)
+                batch_loss = loss(outputs, labels)
                 optimizer.zero_grad()
-                loss.backward()
+                batch_loss.backward()
             optimizer.step()
-            loss_sum += loss.item() * len(index)
+            loss_sum += batch_loss.item() * len(index)
             correct += int((outputs.argmax(1) == labels).sum())
         with torch.no_grad():
             outputs = model(dataset.normalise(dataset.val.images))
-            val_loss = nn.functional.cross_entropy(outputs, dataset.val.labels).item()
+            val_loss = loss(outputs, dataset.val.labels).item()
             val_correct = int((outputs.argmax(1) == dataset.val.labels).sum())
         rows.append(
             {

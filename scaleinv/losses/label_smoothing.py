@@ -1,0 +1,35 @@
+"""Cross-entropy with smoothed labels."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scaleinv.losses._softmax import SoftmaxLoss, log_probability
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSmoothing(SoftmaxLoss):
+    """Cross-entropy to ``t = (1 - s) [c is the label] + s / classes``; as ``cross_entropy(label_smoothing=s)``.
+
+    Its least value is the entropy of t, not 0. The published losses are smoothed too: see :class:`Loss`.
+
+    Attributes:
+        smoothing: s, the share that all classes divide evenly; 0 is cross-entropy.
+    """
+
+    smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if not 0 <= self.smoothing < 1:
+            raise ValueError(f"smoothing must be at least 0 and less than 1, got {self.smoothing}")
+
+    def targets(self, labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+        """Return the smoothed distributions; see :meth:`Loss.targets`."""
+        return super().targets(labels, classes, dtype).mul_(1 - self.smoothing).add_(self.smoothing / classes)
+
+    def per_image(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Compute ``-(1 - s) log softmax(z)[label] - s mean_c log softmax(z)_c``; see :meth:`Loss.per_image`."""
+        every, at_label = log_probability(logits, labels)
+        return -torch.lerp(at_label, every.mean(1), self.smoothing)
