@@ -1,5 +1,7 @@
 """What the tests share: tiny networks of every shape, and every space with every option."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,6 +9,7 @@ from torch import Tensor
 from scaleinv.losses import CrossEntropy
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim.base import Point
+from scaleinv.penalties import Penalty, Term
 from scaleinv.spaces import Chart, CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.spaces._gradient import Gradient
 from scaleinv.symmetry.network import Network
@@ -52,6 +55,25 @@ OTHERS = {
     "cycle-overwrite": CycleSpace(fix="overwrite", value=0.5, normalise="none"),
 }
 SPACES = [pytest.param(space, id=name) for name, space in (INVARIANT | OTHERS).items()]
+
+
+@dataclass(frozen=True)
+class FourthPowers(Term):
+    """A term of a user's own, which leaves its gradient to autograd."""
+
+    strength: torch.Tensor
+    in_coordinates: bool
+
+    def value(self, tensors):
+        return self.strength * sum((t**4).flatten(1).sum(1) for t in tensors.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class L4(Penalty):
+    in_coordinates: bool = False
+
+    def attach(self, scene):
+        return FourthPowers(self.strengths(scene), self.in_coordinates)
 
 
 def draw(network: Network, members: int = 3, dtype: torch.dtype = torch.float64, seed: int = 0) -> dict[str, Tensor]:

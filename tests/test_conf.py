@@ -10,7 +10,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from scaleinv.runs.config import CLASSES, READ_ELSEWHERE, ROUND_OFF, WITHOUT_EFFECT, compose, identity, leaves
+from scaleinv.penalties import L2Coords, L2Weights
+from scaleinv.runs.config import CLASSES, FORMERLY, READ_ELSEWHERE, ROUND_OFF, WITHOUT_EFFECT, compose, identity, leaves
 from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.registry import find, names
 from scaleinv.runs.run import run
@@ -20,16 +21,20 @@ from scaleinv.study import plan
 CONF = conf_folder()
 GROUPS = {
     group: sorted(p.stem for p in (CONF / group).glob("*.yaml"))
-    for group in ("dataset", "network", "space", "optimizer", "probe", "schedule", "start", "task")
+    for group in ("dataset", "network", "space", "optimizer", "schedule", "start", "task", "loss", "penalty", "probe")
 }
+# Groups of which a run takes any number -> the key that lists them.
+LISTS = {"penalty": "penalties", "probe": "probes"}
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 TINY = ["dataset=digits", "network.hidden=[6,6]", "epochs=1", "seeds=1", "progress=false", "threads=1"]
 
 
 @pytest.mark.parametrize(("group", "name"), [(g, n) for g, ns in GROUPS.items() for n in ns])
 def test_every_file_composes(group, name):
-    if group == "probe":
-        assert type(compose([f"probes=[{name}]"]).probes[0]).__module__ == f"scaleinv.probes.{name}"
+    if group in LISTS:
+        listed = getattr(compose([f"{LISTS[group]}=[{name}]"]), LISTS[group])
+        made = listed[name] if group == "penalty" else listed[0]
+        assert type(made).__module__ == f"scaleinv.{LISTS[group]}.{name}"
     else:
         assert compose([f"{group}={name}"]).resolved[group]["name"] in GROUPS[group]
 
@@ -92,6 +97,8 @@ CHANGES = {
     "optimizer.name": "optimizer=adam",
     "schedule.name": "schedule=cosine",
     "start.name": "start=rescaled",
+    "loss.name": "loss=mean_squared_error",
+    "penalties": "penalties=[l2_weights]",
     "probes": "probes=[roots]",
     "optimizer.nesterov": ["optimizer.momentum=0.5", "optimizer.nesterov=true"],
     "task.name": "task=scale_check",
@@ -144,7 +151,7 @@ def test_released_runs_keep_their_ids(folder):
     """A key that came later is left out of the identity at the value that reproduces what came before."""
     paths = sorted((RELEASE / folder).rglob("config.yaml"))[:40]
     assert paths
-    new = {"schedule": {"name": "constant"}}
+    new = {"schedule": {"name": "constant"}, "loss": {"name": "cross_entropy"}, "penalties": []}
     for path in paths:
         old = OmegaConf.to_container(OmegaConf.load(path))
         hashed = [
@@ -161,6 +168,21 @@ def test_equal_grids_are_one_run():
         for lr in ("[0.1,0.1]", "0.1")
     }
     assert len(ids) == 1
+
+
+def test_choices_that_came_later_default_to_what_came_before():
+    resolved = compose(BASE).resolved
+    assert set(FORMERLY) <= {key for key, _ in leaves(resolved)}
+    assert not set(FORMERLY) & set(identity(resolved))
+
+
+def test_a_penalty_is_one_run_however_it_is_written():
+    written = ("[l2_weights]", "[{name: l2_weights}]", "[{name: l2_weights, strength: 0.0001}]")
+    assert len({compose([f"penalties={one}"]).run_id for one in written}) == 1
+    assert len({compose([f"penalties=[{{name: l2_weights, strength: {s}}}]"]).run_id for s in ("2", "2.0")}) == 1
+    config = compose(["penalties=[{name: l2_coords, strength: 2}, l2_weights]"])
+    assert config.penalties == {"l2_coords": L2Coords(strength=2.0), "l2_weights": L2Weights()}
+    assert config.resolved["penalties"][0] == {"name": "l2_coords", "strength": 2.0}
 
 
 def test_packages_are_listed():

@@ -41,6 +41,8 @@ def build_cell(config: Config) -> Cell:
         probes=config.probes,
         schedule=config.schedule,
         epochs=config.epochs,
+        loss=config.loss,
+        penalties=config.penalties,
     )
     try:
         cell.schedule.check(cell.steps_per_epoch, cell.epochs)

@@ -11,7 +11,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,10 @@ from scaleinv.runs.registry import find, names
 from scaleinv.runs.suggestions import conf_folders, did_you_mean
 
 if TYPE_CHECKING:
+    from scaleinv.losses.base import Loss
     from scaleinv.networks.base import Architecture
     from scaleinv.optim.base import Optimizer
+    from scaleinv.penalties.base import Penalty
     from scaleinv.probes.base import Probe
     from scaleinv.runs.tasks.base import Task
     from scaleinv.schedules.base import Schedule
@@ -49,7 +51,7 @@ WITHOUT_EFFECT = {
 }
 ROUND_OFF = {"device", "threads", "chunk", "capture"}
 # Keys that came later, at the value that reproduces what came before: so they leave the ids of older runs alone.
-FORMERLY: dict[str, Any] = {"schedule.name": "constant"}
+FORMERLY: dict[str, Any] = {"schedule.name": "constant", "loss.name": "cross_entropy", "penalties": []}
 # Axes of the grid: keys whose values the members of one run differ in -> their columns in the records. These are in
 # every run; any other option per member is an axis where a list is given, with a column under its own key.
 AXES = {"optimizer.lr": "lr", "seeds": "seed", "space.value": "value"}
@@ -76,6 +78,8 @@ CLASSES = {
     "optimizer": ("scaleinv.optim", "Optimizer"),
     "schedule": ("scaleinv.schedules", "Schedule"),
     "start": ("scaleinv.starts", "Start"),
+    "loss": ("scaleinv.losses", "Loss"),
+    "penalty": ("scaleinv.penalties", "Penalty"),
     "probe": ("scaleinv.probes", "Probe"),
     "task": ("scaleinv.runs.tasks", "Task"),
 }
@@ -106,6 +110,8 @@ class Config:
         optimizer: how.
         schedule: of the learning rates.
         start: from where.
+        loss: what is minimised.
+        penalties: what is added to it, by name.
         probes: what else to measure.
         task: what to do.
         axes: numbers of every axis of the grid by its key, learning rates last; ``space.value`` is one where the space
@@ -124,6 +130,8 @@ class Config:
     optimizer: "Optimizer"
     schedule: "Schedule"
     start: "Start"
+    loss: "Loss"
+    penalties: Mapping[str, "Penalty"]
     probes: tuple["Probe", ...]
     task: "Task"
     axes: Mapping[str, tuple[float, ...]]
@@ -183,11 +191,18 @@ def identity(resolved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def leaves(nest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """List the leaves of nested mappings with their dotted keys; a skeleton given as lists is one leaf."""
+    """List the leaves of nested mappings with their dotted keys; a skeleton given as lists is one leaf.
+
+    Of a list of mappings with ``name``, the names are a leaf, and every option: ``penalties.l2_weights.strength``.
+    """
     found: list[tuple[str, Any]] = []
     for key, value in nest.items():
         if isinstance(value, Mapping) and not prefix:
             found += leaves(value, f"{key}.")
+        elif not prefix and isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+            found.append((key, [one["name"] for one in value]))
+            for one in value:
+                found += leaves({k: v for k, v in one.items() if k != "name"}, f"{key}.{one['name']}.")
         else:
             found.append((f"{prefix}{key}", value))
     return found
@@ -233,10 +248,10 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
     return Config(
         dataset=dataset,
         **parts,
-        probes=_probes(raw["probes"]),
+        probes=tuple(probe for _, probe in parse_list(raw["probes"], "probe", "probes")[0]),
         axes={key: grid for key, grid in grids.items() if len(grid) > 1 or (key in AXES and grid != NOT_READ)},
         seeds=seeds,
-        resolved=_as_read(_listed(raw, grids), parts["task"]),
+        resolved=_as_read(_listed(raw, parts, grids), parts["task"]),
         choices={group: str(hydra.runtime.choices[group] if hydra else raw[group]["name"]) for group in CHOICES},
         arguments=(*surroundings(hydra), *once_each(hydra.overrides.task)) if hydra else None,
         **checked,
@@ -252,6 +267,11 @@ def _parts(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Grids]:
             read = {"space": parse_space, "optimizer": parse_optimizer}.get(group, parse_group)
             parts[group], own = read(raw[group], group)
             grids |= own
+    penalties, own = parse_list(raw["penalties"], "penalty", "penalties")
+    parts["penalties"] = dict(penalties)
+    if len(penalties) > len(parts["penalties"]):
+        raise ConfigError("a penalty is listed twice", "penalties", "give each once, with the sum of the strengths")
+    grids |= own
     return parts, {**{key: grid for key, grid in grids.items() if key != LR}, LR: grids[LR]}
 
 
@@ -309,13 +329,16 @@ def parse_optimizer(node: Any, key: str) -> "tuple[Optimizer, Grids]":
     return optimizer, {**grids, f"{key}.lr": lrs}
 
 
-def _listed(raw: Mapping[str, Any], grids: Grids) -> dict[str, Any]:
+def _listed(raw: Mapping[str, Any], parts: Mapping[str, Any], grids: Grids) -> dict[str, Any]:
     """Write every option per member, and the seeds, in one way: several numbers as a list, ``AXES`` always."""
     listed = {key: dict(value) if isinstance(value, Mapping) else value for key, value in raw.items()}
     listed["seeds"] = list(_seeds(raw["seeds"]))
+    penalties = {name: {"name": name, **asdict(penalty)} for name, penalty in parts["penalties"].items()}
+    listed["penalties"] = list(penalties.values())
     for key, grid in grids.items():
-        group, _, option = key.partition(".")
-        listed[group][option] = list(grid) if len(grid) > 1 or key in AXES else grid[0]
+        group, option = key.rsplit(".", 1)
+        node = penalties[group.removeprefix("penalties.")] if group.startswith("penalties.") else listed[group]
+        node[option] = list(grid) if len(grid) > 1 or key in AXES else grid[0]
     return listed
 
 
@@ -325,7 +348,7 @@ def _as_read(resolved: dict[str, Any], task: "Task") -> dict[str, Any]:
         return resolved
     read = {*task.reads, "task"}
     plain = defaults()
-    plain = _listed(plain, _parts(plain)[1])
+    plain = _listed(plain, *_parts(plain))
     kept: dict[str, Any] = {}
     for key, value in resolved.items():
         if key in read | WITHOUT_EFFECT | ROUND_OFF:
@@ -337,19 +360,33 @@ def _as_read(resolved: dict[str, Any], task: "Task") -> dict[str, Any]:
     return kept
 
 
-def _probes(given: Any) -> "tuple[Probe, ...]":
-    """Read a list of probes, each a name, or a mapping with ``name`` and options other than those of its file."""
+def parse_list(given: Any, group: str, key: str) -> tuple[list[tuple[str, Any]], Grids]:
+    """Make what a list describes, each a name, or a mapping with ``name`` and options other than those of its file.
+
+    Args:
+        given: the list.
+        group: one of ``CLASSES``, whose files are in ``conf/group``.
+        key: where the list stands.
+
+    Returns:
+        The names with their objects, and the numbers of their options per member, by ``key.name.option``.
+
+    Raises:
+        ConfigError: a key or value is wrong.
+    """
     if not isinstance(given, list):
-        raise ConfigError(f"probes must be a list, got {given!r}", "probes", "write probes=[roots]")
+        raise ConfigError(f"{key} must be a list, got {given!r}", key, f"write {key}=[{names(CLASSES[group][0])[0]}]")
     found = []
-    for node in given:
-        own = node if isinstance(node, dict) else {"name": node}
-        files = [folder / "probe" / f"{own.get('name')}.yaml" for folder in conf_folders()]
+    grids: Grids = {}
+    for one in given:
+        own = one if isinstance(one, dict) else {"name": one}
+        files = [folder / group / f"{own.get('name')}.yaml" for folder in conf_folders()]
         values = next((OmegaConf.to_container(OmegaConf.load(file)) for file in files if file.is_file()), {})
         assert isinstance(values, dict)
-        cls, options = _named(values | own, "probe", "probes")
-        found.append(_build(cls, options, "probes"))
-    return tuple(found)
+        made, numbers = parse_group(values | own, group, f"{key}.{own.get('name')}")
+        found.append((str(own["name"]), made))
+        grids |= numbers
+    return found, grids
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:

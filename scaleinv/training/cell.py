@@ -9,6 +9,7 @@ import torch
 
 from scaleinv.losses import CrossEntropy, Loss
 from scaleinv.optim.base import Optimizer
+from scaleinv.penalties.base import Penalty
 from scaleinv.probes.base import Probe
 from scaleinv.schedules import Constant, Schedule
 from scaleinv.spaces.base import ParameterSpace
@@ -51,13 +52,15 @@ class Cell:
         dataset: on the device to train on.
         space: its options that are axes are replaced by the members' own; so are those of optimizer and start.
         optimizer: without its learning rate.
-        axes: numbers of every axis, by ``field.option`` of this class: ``{"space.value": (0.5, 1.0)}``. The options
-            are annotated :data:`scaleinv.symmetry.members.PerMember`. One of them is ``optimizer.lr``.
+        axes: numbers of every axis, by ``field.option`` of this class: ``{"space.value": (0.5, 1.0)}``, or
+            ``penalties.name.option``. The options are annotated :data:`scaleinv.symmetry.members.PerMember`. One of
+            them is ``optimizer.lr``.
         seeds: one replicate each.
         batch_size: images a step; the last batch of an epoch has the rest.
         start: what happens to the drawn weights first.
         probes: what else is measured.
         loss: what is minimised.
+        penalties: what is added to it, by name; each is recorded as ``<name>_penalty``.
         schedule: of the learning rates.
         epochs: of the whole run, which schedules look ahead to.
     """
@@ -72,6 +75,7 @@ class Cell:
     start: Start = field(default_factory=DefaultStart)
     probes: Sequence[Probe] = ()
     loss: Loss = field(default_factory=CrossEntropy)
+    penalties: Mapping[str, Penalty] = field(default_factory=dict)
     schedule: Schedule = field(default_factory=Constant)
     epochs: int = 0
 
@@ -86,7 +90,7 @@ class Cell:
         return -(-len(self.dataset.train) // self.batch_size)
 
     def at(self, members: Sequence[Member], device: torch.device | None = None) -> "Cell":
-        """Return the cell with its members' own numbers in space, optimizer and start.
+        """Return the cell with its members' own numbers in space, optimizer, start and penalties.
 
         An axis of one number is that number; the others are float64 tensors ``(members,)``.
         """
@@ -94,10 +98,13 @@ class Cell:
         for key, grid in self.axes.items():
             if key != LR:
                 own = torch.tensor([member.at[key] for member in members], dtype=torch.float64, device=device)
-                group, _, option = key.partition(".")
-                options.setdefault(group, {})[option] = own if len(grid) > 1 else grid[0]
+                owner, _, option = key.rpartition(".")
+                options.setdefault(owner, {})[option] = own if len(grid) > 1 else grid[0]
+        penalties = {
+            name: replace(penalty, **options.pop(f"penalties.{name}", {})) for name, penalty in self.penalties.items()
+        }
         parts: dict[str, Any] = {group: replace(getattr(self, group), **own) for group, own in options.items()}
-        return replace(self, **parts)
+        return replace(self, penalties=penalties, **parts)
 
 
 def next_stack(cell: Cell, done: int, chunk: int) -> list[Member]:

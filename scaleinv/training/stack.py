@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from scaleinv.losses.base import Score
 from scaleinv.optim.base import IDENTITY, GradientTransformation, Point, State
+from scaleinv.penalties.base import Term
 from scaleinv.probes.base import Scene
 from scaleinv.schedules.base import Progress
 from scaleinv.spaces._gradient import Gradient
@@ -25,14 +26,14 @@ class EpochResult:
     """What the members of a stack reached in one epoch; tensors ``(members,)`` on the CPU.
 
     Attributes:
-        train_loss: mean cross-entropy of the epoch's batches, each before its step; None before the first epoch.
+        train_loss: mean loss of the epoch's batches, each before its step; None before the first epoch.
         train_accuracy: likewise.
-        val_loss: mean cross-entropy on the validation images after the epoch.
+        val_loss: mean loss on the validation images after the epoch.
         val_accuracy: likewise.
         test_loss: likewise on the test images, or None if they are the validation images.
         test_accuracy: likewise.
         first_bad_step: first step (from 1) whose loss was not finite, or 0.
-        probed: what the probes measured, by column.
+        probed: what the probes measured, and the penalties, by column.
     """
 
     train_loss: Tensor | None
@@ -45,7 +46,14 @@ class EpochResult:
     probed: dict[str, Tensor]
 
 
-def move_(rule: GradientTransformation, point: Point, gradient: Gradient, state: State, step: Tensor) -> State:
+def move_(
+    rule: GradientTransformation,
+    point: Point,
+    gradient: Gradient,
+    state: State,
+    step: Tensor,
+    terms: Sequence[Term] = (),
+) -> State:
     """Move weights in place by one step of an optimizer in the coordinates of a chart.
 
     Args:
@@ -54,16 +62,25 @@ def move_(rule: GradientTransformation, point: Point, gradient: Gradient, state:
         gradient: there; it is used up.
         state: of the optimizer; its memory may be used.
         step: factor of each member, ``(members,)``: minus its learning rate.
+        terms: penalties.
 
     Returns:
         The optimizer's new state.
     """
     chart = point.chart
     frame = chart.begin(point.weights)
-    if rule is IDENTITY:
+    if rule is IDENTITY and not terms:
         chart.descend_(frame, gradient, step)
         return state
-    direction, state = rule.update(chart.pullback_(frame, gradient.whole(point.weights)), state, point)
+    grads = gradient.whole(point.weights)
+    for term in terms:
+        if not term.in_coordinates:
+            term.add_gradient_(point.weights, grads)
+    grads = chart.pullback_(frame, grads)
+    for term in terms:
+        if term.in_coordinates:
+            term.add_gradient_(point.coords(), grads)
+    direction, state = rule.update(grads, state, point)
     chart.retract_(frame, direction, step)
     return state
 
@@ -73,7 +90,7 @@ class Stack:
 
     Attributes:
         scene: what probes may look at: the weights too, and what scores them.
-        columns: what the probes add to each row.
+        columns: what the probes and the penalties add to each row.
         captures: whether steps are captured once and replayed, which only a GPU can do.
     """
 
@@ -120,7 +137,8 @@ class Stack:
         self.scene = Scene(network, self.chart, cell.dataset, self.members, self.weights, evaluator)
         self._readings = [(probe.every, probe.attach(self.scene)) for probe in cell.probes]
         self._columns = [probe.columns(self.scene) for probe in cell.probes]
-        self.columns = tuple(name for names in self._columns for name in names)
+        self._terms = [penalty.attach(self.scene) for penalty in cell.penalties.values()]
+        self.columns = (*(name for names in self._columns for name in names), *self._penalised())
         if twice := [name for name in self.columns if self.columns.count(name) > 1]:
             raise ValueError(f"two probes have a column {twice[0]}")
         # Kept until a slab is scored, so that a step need not.
@@ -157,7 +175,7 @@ class Stack:
         """
         logits, gradient = self.engine.gradient(self.weights, images, targets, self.cell.loss)
         point = Point(self.weights, images, logits, self.scene.network, self.chart)
-        self.state = move_(self.rule, point, gradient, self.state, self._sizes())
+        self.state = move_(self.rule, point, gradient, self.state, self._sizes(), self._terms)
         for every, reading in self._readings:
             if every == 1:
                 reading.look()
@@ -268,6 +286,20 @@ class Stack:
             if set(read) != set(names):
                 raise ValueError(f"{type(probe).__name__} promised the columns {sorted(names)}, it read {sorted(read)}")
             numbers |= {name: read[name] for name in names}
+        return numbers | self._penalised()
+
+    def _penalised(self) -> dict[str, Tensor]:
+        """Return what each penalty adds to the loss, by column."""
+        numbers: dict[str, Tensor] = {}
+        coords = self.chart.to_coords(self.weights) if any(term.in_coordinates for term in self._terms) else {}
+        for name, term in zip(self.cell.penalties, self._terms, strict=True):
+            value = term.value(coords if term.in_coordinates else self.weights)
+            if value.shape != self.lrs.shape:
+                raise ValueError(
+                    f"penalty {name}: the value must have shape {tuple(self.lrs.shape)}, one per member,"
+                    f" got {tuple(value.shape)}"
+                )
+            numbers[f"{name}_penalty"] = value.cpu()
         return numbers
 
 

@@ -66,12 +66,13 @@ class Sweep(Task):
         """Load the data and check that the space takes the network; see :meth:`Task.prepare`."""
         cell = build_cell(config)
         try:
-            # Whether start, space and probes go together may depend on the seed and on their own numbers.
-            own = [key for key in cell.axes if not key.startswith("optimizer.")]
+            # Whether they go together may depend on the seed and on their own numbers.
+            own = [key for key in cell.axes if not key.startswith(("optimizer.", "penalties."))]
             for member in {(m.seed, *(m.at[key] for key in own)): m for m in cell.members}.values():
                 probed = Stack(cell, [member]).columns
         except ValueError as error:
-            raise ConfigError(str(error), "start, space, probes", "see the README for what goes together") from error
+            where = "start, space, penalties, probes"
+            raise ConfigError(str(error), where, "see the README for what goes together") from error
         if taken := set(probed) & set(columns(config.axes)):
             raise ConfigError(f"a probe has the column {min(taken)}, which every run has", "probes", "rename it")
 
