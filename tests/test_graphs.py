@@ -8,11 +8,14 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
+from conftest import L4
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from scaleinv.losses import LabelSmoothing, MeanSquaredError
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam, AdamW, RMSprop
+from scaleinv.penalties import L2Coords, L2Weights
 from scaleinv.probes.base import Probe, Reading
 from scaleinv.probes.roots import Roots
 from scaleinv.runs.config import compose
@@ -55,7 +58,8 @@ class FakeGraph:
     def replay(self):
         self.replays += 1
         for func, args, kwargs, out in self.tape.calls:
-            again = func(*args, **kwargs)
+            with torch.no_grad():  # a graph holds kernels, no tape of autograd's
+                again = func(*args, **kwargs)
             for kept, new in zip(tree_leaves(out), tree_leaves(again), strict=True):
                 if isinstance(kept, torch.Tensor) and kept.data_ptr() != new.data_ptr():
                     kept.copy_(new)
@@ -104,12 +108,26 @@ PER_MEMBER = {SGD: (), Adam: ("beta1",), AdamW: ("weight_decay", "eps"), RMSprop
     "optimizer", [SGD(), SGD(momentum=0.9, weight_decay=1e-3), Adam(), Adam(memory=False), AdamW(), RMSprop()]
 )
 def test_replayed_training_is_training(capturing, space, optimizer):
-    on_gpu, graphs = capturing
     data = load_dataset("digits").to("cpu", torch.float64)
     axes = {"space.value": (0.5, 1.0)} if getattr(space, "fix", None) == "overwrite" else {}
     axes |= {f"optimizer.{name}": (0.5, 0.1) for name in PER_MEMBER[type(optimizer)]} | {LR: (1e-3, 1e-4)}
     probes = [Roots()] if isinstance(space, GSpace) else []
     cell = Cell(mlp((64, 9, 12, 10), bias=True), data, space, optimizer, axes, [0, 1], 50, probes=probes)
+    assert_replayed(capturing, cell)
+
+
+@pytest.mark.parametrize("loss", [LabelSmoothing(), MeanSquaredError()])
+@pytest.mark.parametrize("penalty", [L2Weights(), L2Coords(), L4()])
+def test_losses_and_penalties_are_part_of_the_step(capturing, penalty, loss):
+    data = load_dataset("digits").to("cpu", torch.float64)
+    axes = {"penalties.mine.strength": (0.1, 0.0), LR: (1e-3, 1e-4)}
+    network = mlp((64, 9, 12, 10), bias=True)
+    cell = Cell(network, data, CycleSpace(), SGD(), axes, [0, 1], 50, loss=loss, penalties={"mine": penalty})
+    assert_replayed(capturing, cell)
+
+
+def assert_replayed(capturing, cell):
+    (on_gpu, graphs), data = capturing, cell.dataset
     stack, replayed = Stack(cell, cell.members), on_gpu(Stack(cell, cell.members))
     for epoch in (1, 2):
         score, again = stack.train_epoch(epoch), replayed.train_epoch(epoch)
