@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from scaleinv.losses import CrossEntropy
+from scaleinv.losses import CrossEntropy, Loss
 from scaleinv.optim import SGD, Adam
 from scaleinv.optim.base import Optimizer, Point
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
@@ -28,6 +28,7 @@ SPACES: dict[str, ParameterSpace] = {
     "G-space": GSpace("maxprod", fix="keep", normalise="balanced"),
     "cycle": CycleSpace(),
 }
+CROSS_ENTROPY = CrossEntropy()
 OPTIMIZERS: dict[str, tuple[Optimizer, float]] = {"SGD": (SGD(), 0.03), "Adam": (Adam(), 1e-3)}
 
 
@@ -73,6 +74,7 @@ def scale_check(
     batch_size: int = 64,
     sigma: float = 1.0,
     seed: int = 0,
+    loss: Loss = CROSS_ENTROPY,
 ) -> list[Comparison]:
     """Train from W and from a randomly rescaled W, in every space with every optimizer.
 
@@ -88,6 +90,7 @@ def scale_check(
         batch_size: images a step, the first ``batch_size`` of the set, then the next, round and round.
         sigma: spread of ``log lambda``.
         seed: of the rescalings.
+        loss: what is minimised and compared.
 
     Returns:
         One comparison per space, optimizer and mode.
@@ -115,7 +118,7 @@ def scale_check(
                     start = rescale(network.graph, weights, draws[0]) if mode == ONCE else weights
                     between = draws if mode == EVERY_STEP and spread else []
                     lines.append(
-                        _losses(network, start, images, labels, space, optimizer, lr, steps, batch_size, between)
+                        _losses(network, start, images, labels, space, optimizer, lr, steps, batch_size, between, loss)
                     )
                 found.append(Comparison(space_name, optimizer_name, lr, mode, *lines))
     return found
@@ -152,6 +155,7 @@ def _losses(
     steps: int,
     batch_size: int,
     scalings: Sequence[Tensor],
+    loss: Loss,
 ) -> Tensor:
     """Train and return the loss on all images before each step and after the last.
 
@@ -166,8 +170,9 @@ def _losses(
         steps: how many.
         batch_size: images a step.
         scalings: of the weights, one before each step; empty for none.
+        loss: what is minimised.
     """
-    engine, loss, rule, graph = make_engine(network, {}), CrossEntropy(), optimizer.transformation(), network.graph
+    engine, rule, graph = make_engine(network, {}), optimizer.transformation(), network.graph
     step = torch.tensor([-lr], dtype=torch.float64)
     chart = space.chart(graph, weights)
     weights = chart.start()

@@ -90,6 +90,17 @@ WRONG = [
     (["space=fixed", "space.skeleton={out:[[0]],into:[[0]]}"], "lists 1 hidden layers", "space"),
     (["network.hidden=[8,0]"], "needs a node", "network.hidden"),
     (["network.negative_slope=inf"], "finite", "network.negative_slope"),
+    (["loss=cross_entrpy"], "no loss 'cross_entrpy'", "did you mean cross_entropy?"),
+    (["loss=label_smoothing", "loss.smoothing=1"], "at least 0 and less than 1, got 1.0", "loss"),
+    (["loss.smoothing=0.1"], "no key loss.smoothing", "did you mean loss.smoothing?"),
+    (["penalties=l2_weights"], "penalties must be a list, got 'l2_weights'", "write penalties=["),
+    (["penalties=[l2_weight]"], "no penalty 'l2_weight'", "did you mean l2_weights?"),
+    (["penalties=[{name:l2_weights,strenght:1}]"], "no key penalties.l2_weights.strenght", "did you mean strength?"),
+    (["penalties=[{name:l2_weights,strength:-1}]"], "finite and at least 0, got -1.0", "penalties"),
+    (["penalties=[{strength:1}]"], "no penalty None", "l2_coords, l2_weights"),
+    (["task=scale_check", "penalties=[l2_weights]"], "without penalties", "set penalties=[]"),
+    (["penalties=[l2_coords,l2_coords]"], "a penalty is listed twice", "penalties"),
+    (["penalties=[{name:l2_weights,strength:[0,-1]}]"], "finite and at least 0, got -1.0", "penalties.l2_weights"),
     (["optimizer.nesterov=true"], "momentum greater than 0", "optimizer"),
     (["optimizer.memory=2"], "optimizer.memory must be true or false", "optimizer.memory"),
     (["dtype=half"], "float32, float64", "dtype"),
@@ -304,3 +315,5 @@ def test_the_scale_check_experiment(command, monkeypatch):
     records = load_records("results/scale_check")
     assert set(records["start"]) == {"W", "rescaled W"}
     assert len(records) == 20 * 2 * 6
+    command("experiment=scale_check", "task.steps=5", "loss=mean_squared_error", "name=squared")
+    assert load_records("results/squared").loss.min() < 0.5 < records.loss.min()

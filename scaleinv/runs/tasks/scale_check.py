@@ -40,6 +40,8 @@ class ScaleCheck(Task):
 
     def prepare(self, config: Config) -> None:
         """Check that every space takes the network; see :meth:`Task.prepare`."""
+        if config.penalties:
+            raise ConfigError("scale_check compares training without penalties", "penalties", "set penalties=[]")
         graph = build_network(config, build_dataset(config)).graph
         for label, keys in self.spaces.items():
             support = self._space(label, keys).supports(graph)
@@ -72,6 +74,7 @@ class ScaleCheck(Task):
             config.batch_size,
             self.sigma,
             config.seeds[0],
+            config.loss,
         )
         rows: list[tuple[Any, ...]] = [COLUMNS]
         labels = (config.labels["dataset"], config.labels["network"])
