@@ -1,9 +1,6 @@
 """Promise: a penalty adds its exact gradient to the loss's, and is invariant where its space is."""
 
-import re
-import shlex
-import sys
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -29,6 +26,7 @@ from scaleinv.penalties import L2Coords, L2Weights, Penalty
 from scaleinv.probes.base import Scene
 from scaleinv.runs.config import compose
 from scaleinv.runs.datasets import load_dataset
+from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.records import load_records
 from scaleinv.runs.registry import find, names
 from scaleinv.runs.run import run
@@ -241,10 +239,22 @@ class NoCoordinates(WeightChart):
         raise NotImplementedError
 
 
-def test_what_a_space_cannot_have_is_refused(data, monkeypatch):
-    weights = draw(TINY)
-    with pytest.raises(ValueError, match="'l2_coords' needs a space that can tell its coordinates"):
-        attach([L2Coords()], NoCoordinates(TINY.graph, weights), weights)
+@dataclass(frozen=True)
+class Uncharted(WeightSpace):
+    def chart(self, graph, weights):
+        return NoCoordinates(graph, weights)
+
+
+def test_what_a_space_cannot_have_is_refused_before_anything_is_made(tmp_path):
+    space = f"space.name={__name__}:Uncharted"
+    config = compose([space, "penalties=[l2_coords]", f"results={tmp_path / 'none'}"])
+    with pytest.raises(ConfigError, match="'l2_coords' needs a space that can tell its coordinates"):
+        run(config)
+    assert not (tmp_path / "none").exists()
+    run(compose([space, "penalties=[l2_weights]", "epochs=0", "progress=false", f"results={tmp_path}"]))
+
+
+def test_a_value_that_is_not_one_per_member_is_refused(data, monkeypatch):
     monkeypatch.setattr(FourthPowers, "value", lambda self, tensors: self.strength.sum())
     made = cell(data, {"l4": L4()})
     with pytest.raises(ValueError, match=r"penalty l4: the value must have shape \(4,\), one per member, got \(\)"):
@@ -272,18 +282,3 @@ def test_strengths_are_an_axis_of_the_records(tmp_path):
     np.testing.assert_allclose(cut[measured], whole[measured], rtol=1e-9)
     np.testing.assert_allclose(alone[measured], whole.loc[whole[strength] == 0.1, measured], rtol=1e-9)
     assert (whole.loc[whole[strength] == 0, "l2_coords_penalty"] == 0).all()
-
-
-def test_the_guide_runs(tmp_path, monkeypatch):
-    """docs/guides/loss_or_penalty.md: its module, and its command."""
-    text = (Path(__file__).parents[1] / "docs" / "guides" / "loss_or_penalty.md").read_text()
-    module, command = (re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[0] for language in ("python", "sh"))
-    monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text(module)
-    config = compose([*shlex.split(command)[1:], "progress=false", "network.hidden=[8,8]"])
-    run(config)
-    records = load_records(config.folder)
-    assert set(records["penalties.mine:L1Coords.strength"]) == {0.0, 0.001}
-    assert ((records["mine:L1Coords_penalty"] > 0) == (records["penalties.mine:L1Coords.strength"] > 0)).all()
-    assert (records.val_loss < 1).all()  # absolute differences, no cross-entropy of ten classes
-    sys.modules.pop("mine")
