@@ -315,5 +315,6 @@ def test_the_scale_check_experiment(command, monkeypatch):
     records = load_records("results/scale_check")
     assert set(records["start"]) == {"W", "rescaled W"}
     assert len(records) == 20 * 2 * 6
-    command("experiment=scale_check", "task.steps=5", "loss=mean_squared_error", "name=squared")
-    assert load_records("results/squared").loss.min() < 0.5 < records.loss.min()
+    command("experiment=scale_check", "task.steps=5", "loss=mean_squared_error")
+    (squared,) = set(load_records("results/scale_check").run) - set(records.run)
+    assert load_records(f"results/scale_check/{squared}").loss.min() < 0.5 < records.loss.min()

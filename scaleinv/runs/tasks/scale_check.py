@@ -27,7 +27,7 @@ class ScaleCheck(Task):
         sigma: spread of log lambda of the rescalings.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ("dataset", "network", "seeds", "batch_size", "dtype")
+    reads: ClassVar[tuple[str, ...]] = ("dataset", "network", "loss", "seeds", "batch_size", "dtype")
     spaces: dict[str, Any]
     optimizers: dict[str, Any]
     steps: int
