@@ -92,7 +92,7 @@ WRONG = [
     (["network.negative_slope=inf"], "finite", "network.negative_slope"),
     (["loss=cross_entrpy"], "no loss 'cross_entrpy'", "did you mean cross_entropy?"),
     (["loss=label_smoothing", "loss.smoothing=1"], "at least 0 and less than 1, got 1.0", "loss"),
-    (["loss.smoothing=0.1"], "no key loss.smoothing", "did you mean loss.smoothing?"),
+    (["loss.smoothing=0.1"], "no key loss.smoothing in the loss that is chosen", "choose a loss that has it"),
     (["penalties=l2_weights"], "penalties must be a list, got 'l2_weights'", "write penalties=["),
     (["penalties=[l2_weight]"], "no penalty 'l2_weight'", "did you mean l2_weights?"),
     (["penalties=[{name:l2_weights,strenght:1}]"], "no key penalties.l2_weights.strenght", "did you mean strength?"),
