@@ -27,7 +27,7 @@ from scaleinv.runs.errors import ScaleinvError, UserError, file_trouble
 from scaleinv.runs.folder import RunFolder, write_atomically
 from scaleinv.runs.hydra_app import expand
 from scaleinv.runs.records import INDEX
-from scaleinv.runs.run import run
+from scaleinv.runs.run import notes, run
 from scaleinv.runs.suggestions import conf_folder, did_you_mean
 
 
@@ -124,6 +124,9 @@ def train(jobs: Sequence[Job]) -> list[str]:
     unique = once(jobs)
     missing = [job for job in unique if not RunFolder(job.config.folder).is_done]
     print(f"{len(unique)} runs, {len(unique) - len(missing)} of them done")
+    told = [note for job in unique if job not in missing for note in notes(job.config)]
+    if told:
+        print(f"{len(told)} of those done: {told[0]}")
     total, spent, began, errors = sum(job.cost for job in missing) or 1.0, 0.0, time.monotonic(), []
     for i, job in enumerate(missing, 1):
         elapsed = time.monotonic() - began

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import draw
+from safetensors.torch import load_file
 
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD
@@ -181,3 +182,63 @@ def test_refused_before_anything_is_made(tmp_path):
         compose(["probes=[rots]"])
     with pytest.raises(ConfigError, match="must be a list"):
         compose(["probes=roots"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Path(Probe):
+    """The way of one weight: an array, and no column."""
+
+    def columns(self, scene):
+        return ()
+
+    def attach(self, scene):
+        return PathReading(scene)
+
+
+class PathReading(Reading):
+    def __init__(self, scene):  # noqa: D107
+        self.scene = scene
+        self.values = torch.zeros(len(scene.members), 5, dtype=torch.float64)
+        self.count = torch.zeros((), dtype=torch.int64)
+
+    def look(self):
+        self.values[:, int(self.count)] = self.scene.weights["0.weight"][:, 0, 20]
+        self.count += 1
+
+    def read(self):
+        return {}
+
+    def tensors(self):
+        return {"values": self.values, "count": self.count}
+
+    def arrays(self):
+        return {"path": self.values}
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_arrays_lie_beside_the_csv_however_the_run_was_cut(tmp_path, monkeypatch, dies):
+    base = ["probes=[{name: 'test_probes:Path'}]", "network.hidden=[6,6]", "progress=false", "threads=1", "epochs=3",
+            "seeds=2", "optimizer.lr=[0.1,0.01]", "checkpoint_seconds=0", "keep=[0,1,2,3]"]  # fmt: skip
+    config = compose([*base, f"results={tmp_path}", f"chunk={1 if dies else 4}"])
+    if dies:
+        train_epoch, calls = Stack.train_epoch, []
+
+        def dying(self, epoch, after_step=None):
+            calls.append(epoch)
+            if len(calls) == 5:
+                raise KeyboardInterrupt
+            return train_epoch(self, epoch, after_step)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Stack, "train_epoch", dying)
+            with pytest.raises(KeyboardInterrupt):
+                run(config)
+    run(config)
+    kept = load_file(config.folder / "weights.safetensors")
+    wanted = torch.stack([kept[f"{epoch}/0.weight"][:, 0, 20] for epoch in range(4)], 1)
+    assert torch.equal(load_file(config.folder / "arrays.safetensors")["path"][:, :4].float(), wanted)
+    assert not (config.folder / "arrays").exists()
+    if not dies:
+        run(compose([*base[1:], f"results={tmp_path / 'plain'}"]))
+        one, other = (next(p.rglob("metrics.csv")) for p in (tmp_path / "runs", tmp_path / "plain"))
+        assert one.read_bytes() == other.read_bytes()

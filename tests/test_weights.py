@@ -1,14 +1,20 @@
 """Promise: what was trained can be taken out: kept weights are those that the recorded losses belong to."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
+from torch import nn
 
 import scaleinv
+from scaleinv.networks.base import Architecture
 from scaleinv.runs.build import build_cell
 from scaleinv.runs.config import compose
 from scaleinv.runs.errors import ConfigError, UserError
 from scaleinv.runs.records import MissingError, load_records
 from scaleinv.runs.run import run
+from scaleinv.symmetry.graph import Edges, Graph
+from scaleinv.symmetry.network import Network
 from scaleinv.training.stack import Stack
 
 BASE = ["progress=false", "threads=1", "network.hidden=[12,12]", "network.bias=true", "epochs=3", "seeds=2"]
@@ -104,3 +110,31 @@ def test_members_are_found_by_any_axis_also_where_the_space_overwrites_nothing(t
     torch.testing.assert_close(rescaled(x), plain(x), rtol=1e-3, atol=1e-4)
     with pytest.raises(ConfigError, match="2 members are"):
         scaleinv.load_model(config.folder, {"seed": 0})
+
+
+@dataclass(frozen=True)
+class Normed(Architecture):
+    """One hidden layer with batch norm, described as a network without symmetry."""
+
+    width: int = 6
+
+    def network(self, inputs, outputs):
+        def make():
+            return nn.Sequential(
+                nn.Linear(inputs[0], self.width), nn.BatchNorm1d(self.width), nn.ReLU(), nn.Linear(self.width, outputs)
+            )
+
+        shapes = {name: tuple(p.shape) for name, p in make().named_parameters()}
+        anchored = {name: Edges(*[torch.zeros([1] * len(s), dtype=torch.long)] * 2) for name, s in shapes.items()}
+        return Network(make, Graph(shapes, anchored, ()), inputs, outputs)
+
+
+def test_running_statistics_are_kept_with_the_weights(tmp_path):
+    overrides = ["network.name=test_weights:Normed", "~network.hidden", "~network.bias", "~network.negative_slope"]
+    config = compose([*overrides, f"results={tmp_path}", "epochs=1", "seeds=2", "keep=last", "progress=false"])
+    run(config)
+    records = load_records(config.folder)
+    wanted = records[records.epoch == 1].sort_values("seed")["val_loss"]
+    assert losses(config, "last", 2) == pytest.approx(list(wanted), rel=1e-5)
+    means = [scaleinv.load_model(config.folder, member)[1].running_mean for member in (0, 1)]
+    assert not torch.equal(*means)

@@ -82,3 +82,10 @@ class Reading(ABC):
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
         """Return what a checkpoint must hold."""
+
+    def arrays(self) -> dict[str, Tensor]:
+        """Return what is no column (histograms, heat maps), ``(members, ...)`` by name; asked for once, at the end.
+
+        A run writes it to ``arrays.safetensors``. What it is made of belongs into :meth:`tensors`.
+        """
+        return {}

@@ -60,7 +60,7 @@ READ_ELSEWHERE = {"dataset.hidden"}
 # Hydra's own, and the budget that experiments read theirs from.
 BESIDE = {"hydra", "study"}
 # Groups in which a file is chosen by name; a file may be a preset, whose name its keys do not hold.
-CHOICES = ("dataset", "network", "space", "optimizer", "start", "task")
+CHOICES = ("dataset", "network", "space", "optimizer", "schedule", "start", "loss", "task")
 # What a run may give to a search over runs as the number to minimise.
 OBJECTIVES = ("best_val_loss", "last_val_loss", "none")
 # Longest name of a folder on the file systems in use.

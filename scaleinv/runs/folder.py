@@ -29,10 +29,11 @@ MANIFEST_VERSION = 1
 # The manifest comes first, so that a run whose removal is cut short is not taken for a finished one.
 FILES = (
     *("manifest.json", "config.yaml", "command.txt", "metrics.csv", "timing.csv"),
-    *("checkpoint.bin", "checkpoint.previous.bin", "checkpoint.part", "weights.safetensors", "error.txt"),
+    *("checkpoint.bin", "checkpoint.previous.bin", "checkpoint.part"),
+    *("weights.safetensors", "arrays.safetensors", "error.txt"),
 )
-# The parts of the weights, until they are one file.
-PARTS = "weights"
+# Tensors beside the CSV: ``<kind>.safetensors``, until a run ends a folder ``<kind>`` with the parts of its stacks.
+KINDS = WEIGHTS, ARRAYS = ("weights", "arrays")
 LOCKS = (".lock", "lock.json")
 
 
@@ -144,7 +145,7 @@ class RunFolder:
             BusyError: another process has it; the message says which.
             DamagedError: the folder, or a file in it that a run writes, is a symbolic link.
         """
-        for path in (self.path, *(self.path / name for name in (*FILES, *LOCKS, PARTS))):
+        for path in (self.path, *(self.path / name for name in (*FILES, *LOCKS, *KINDS))):
             if path.is_symlink():
                 raise DamagedError("records are not written through a symbolic link", path, "remove the link")
         self.path.mkdir(parents=True, exist_ok=True)
@@ -174,8 +175,37 @@ class RunFolder:
         """Remove the files that a run writes, the lock excepted; whatever else lies in the folder stays."""
         for name in FILES:
             (self.path / name).unlink(missing_ok=True)
-        for part in (self.path / PARTS).glob("*.safetensors"):
+        for kind in KINDS:
+            self.forget(kind)
+
+    def whole(self, kind: str) -> Path:
+        """Return where the tensors of all members stand when the run has ended."""
+        return self.path / f"{kind}.safetensors"
+
+    def parts(self, kind: str) -> list[Path]:
+        """List the files of the stacks that are finished, in the order of the members."""
+        return sorted((self.path / kind).glob("*.safetensors"))
+
+    def write_part(self, kind: str, name: str, content: bytes) -> None:
+        """Write the tensors of one stack."""
+        (self.path / kind).mkdir(exist_ok=True)
+        write_atomically(self.path / kind / f"{name}.safetensors", content)
+
+    def join(self, kind: str, content: bytes) -> None:
+        """Write the tensors of all members, and remove the parts."""
+        write_atomically(self.whole(kind), content)
+        self._remove_parts(kind)
+
+    def forget(self, kind: str) -> None:
+        """Remove the tensors of an earlier attempt at the same run."""
+        self.whole(kind).unlink(missing_ok=True)
+        self._remove_parts(kind)
+
+    def _remove_parts(self, kind: str) -> None:
+        for part in self.parts(kind):
             part.unlink()
+        with suppress(OSError):  # it is not there, or holds what we did not write
+            (self.path / kind).rmdir()
 
     def write_config(self, resolved: Mapping[str, Any], command: str) -> None:
         """Write down what is run."""

@@ -16,13 +16,13 @@ def sources(config: Config) -> dict[str, str]:
     """Return a digest of the code that makes a run's numbers, by name.
 
     ``scaleinv`` stands for the files of the package, its reports excepted; beside it stands every module outside it
-    that defines the run's network, space, optimizer, start, probes or task, or a base class of theirs in that project.
+    that defines a part of the run (its space, a probe, ...), or a base class of theirs in that project.
     """
     root = Path(__file__).parents[1]
     files = [path for path in sorted(root.rglob("*.py")) if path.relative_to(root).parts[0] != "report"]
     found = {PACKAGE: _digest(files)}
-    parts = (config.network, config.space, config.optimizer, config.start, *config.probes, config.task)
-    for part in parts:
+    parts = (config.network, config.space, config.optimizer, config.schedule, config.start, config.loss, config.task)
+    for part in (*parts, *config.penalties.values(), *config.probes):
         project = type(part).__module__.split(".")[0]
         for module in {cls.__module__ for cls in type(part).__mro__ if cls.__module__.split(".")[0] == project}:
             path = getattr(sys.modules.get(module), "__file__", None)

@@ -32,7 +32,7 @@ def run(config: Config) -> str:
             folder.read_metrics()  # refuses them if they are not what the run wrote
             config.task.require_kept(config, folder)
             before = f"done before, {folder.manifest['rows']} rows (rerun=true trains again)"
-            return "\n  ".join([before, *_notes(config)])
+            return "\n  ".join([before, *notes(config)])
     with _refused(config.dataset.root):
         config.task.prepare(config)
     with _refused(folder.path), folder.locked():
@@ -44,7 +44,7 @@ def run(config: Config) -> str:
             )
         folder.write_config(config.resolved, config.command)
         if folder.is_begun:  # and goes on; the code that began it stays in its manifest
-            for note in _notes(config):
+            for note in notes(config):
                 complain(f"  {note}")
             folder.update_manifest(status="running")
         else:
@@ -52,7 +52,7 @@ def run(config: Config) -> str:
         return _work(config, folder)
 
 
-def _notes(config: Config) -> list[str]:
+def notes(config: Config) -> list[str]:
     """Say that other code made a run's records, if it did."""
     manifest = RunFolder(config.folder).manifest
     found = changes(manifest, sources(config), checkout())

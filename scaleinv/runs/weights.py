@@ -2,28 +2,29 @@
 
 ``weights.safetensors`` in a run's folder holds, for everything kept, stacked tensors ``<what>/<parameter>`` of shape
 ``(members, ...)``, where ``<what>`` is ``last``, ``best`` or a number of epochs; ``best/epoch`` and ``best/val_loss``
-say which epoch was each member's best. Members stand in the order of the grid: seeds outermost, then the axes in the
-order in which the manifest lists them, learning rates innermost.
+say which epoch was each member's best. Running statistics and other buffers are kept like parameters.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from omegaconf import OmegaConf
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from scaleinv.runs.config import AXES, Config, parse
+from scaleinv.runs.defaults import defaults
 from scaleinv.runs.errors import ConfigError, UserError
-from scaleinv.runs.folder import RunFolder, write_atomically
+from scaleinv.runs.folder import WEIGHTS, RunFolder
 from scaleinv.runs.records import MissingError, read_config
 from scaleinv.training.cell import list_members
 
 LAST, BEST = "last", "best"
-_FILE, _PARTS, _EPOCH = "weights.safetensors", "weights", "epoch"
+# Entry of the file's metadata: the shape of an input, then the number of outputs.
+SIZES = "inputs and outputs"
+_EPOCH = "epoch"
 
 
 class Keeper:
@@ -34,7 +35,6 @@ class Keeper:
         self._best = keep == BEST
         listed = [epochs] if keep == LAST else [] if keep is None or isinstance(keep, str) else keep
         self._names = {epoch: LAST if keep == LAST else str(epoch) for epoch in listed}
-        self._lowest: Tensor | None = None
         self.tensors: dict[str, Tensor] = {}
 
     def see(self, epoch: int, weights: Mapping[str, Tensor], val_loss: Tensor) -> None:
@@ -42,7 +42,7 @@ class Keeper:
 
         Args:
             epoch: how many were trained; 0 before the first.
-            weights: of the stack, ``(members, ...)``; copied.
+            weights: parameters and buffers of the stack, ``(members, ...)``; copied.
             val_loss: ``(members,)``; the lowest is the best, and one that is not finite is none.
         """
         if (name := self._names.get(epoch)) is not None:
@@ -61,39 +61,10 @@ class Keeper:
         self.tensors[f"{BEST}/{_EPOCH}"][is_better] = epoch
         self.tensors[f"{BEST}/val_loss"][is_better] = val_loss[is_better]
 
-    def save(self, folder: RunFolder, first: int) -> None:
-        """Write down what was kept of a finished stack, whose first member is number ``first``."""
-        if self.tensors:
-            parts = folder.path / _PARTS
-            parts.mkdir(exist_ok=True)
-            write_atomically(parts / f"{first:09d}.safetensors", safetensors.torch.save(self.tensors))
-
-
-def join(folder: RunFolder, inputs: Sequence[int], outputs: int) -> None:
-    """Make one file of the parts of all stacks; it can be repeated after a death in the middle."""
-    parts = sorted((folder.path / _PARTS).glob("*.safetensors"))
-    if not parts:
-        return
-    stacks = [safetensors.torch.load_file(part) for part in parts]
-    whole = {name: torch.cat([stack[name] for stack in stacks]) for name in stacks[0]}
-    # One entry: of several, the order in the file is not the same every time.
-    sizes = {"inputs and outputs": " ".join(map(str, (*inputs, outputs)))}
-    write_atomically(folder.path / _FILE, safetensors.torch.save(whole, metadata=sizes))
-    for part in parts:
-        part.unlink()
-    (folder.path / _PARTS).rmdir()
-
-
-def forget(folder: RunFolder) -> None:
-    """Remove the weights of an earlier attempt at the same run."""
-    (folder.path / _FILE).unlink(missing_ok=True)
-    for part in (folder.path / _PARTS).glob("*.safetensors"):
-        part.unlink()
-
 
 def has_weights(folder: RunFolder) -> bool:
     """Say whether a finished run kept weights."""
-    return (folder.path / _FILE).is_file()
+    return folder.whole(WEIGHTS).is_file()
 
 
 def load_model(run: str | Path, member: int | Mapping[str, Any] = 0, kept: str | int | None = None) -> nn.Module:
@@ -117,19 +88,20 @@ def load_model(run: str | Path, member: int | Mapping[str, Any] = 0, kept: str |
         raise MissingError("there is no finished run", folder.path, "run it first; its folder is printed at the end")
     if not has_weights(folder):
         raise MissingError("the run kept no weights", folder.path, "run it again with keep=last (or best) rerun=true")
-    config = parse(OmegaConf.create(read_config(folder.path)))
+    # Keys that have come since the run was made did not exist for it: they are at what reproduces what was.
+    config = parse(OmegaConf.create({**defaults(), **read_config(folder.path)}))
     index = _index(config, member)
-    with safe_open(folder.path / _FILE, "pt") as file:
+    with safe_open(folder.whole(WEIGHTS), "pt") as file:
         names = {name.split("/", 1)[0] for name in file.keys()}  # noqa: SIM118 (it is no mapping)
         what = str(kept) if kept is not None else next(iter(names)) if len(names) == 1 else ""
         if what not in names:
             there = ", ".join(sorted(names))
-            raise MissingError(f"the run kept {there}, not {kept}", folder.path / _FILE, f"say kept= one of {there}")
-        *inputs, outputs = map(int, file.metadata()["inputs and outputs"].split())
-        network = config.network.network(tuple(inputs), outputs)
-        weights = {name: file.get_slice(f"{what}/{name}")[index] for name in network.graph.shapes}
-    model = network.make().to(next(iter(weights.values())).dtype)
-    model.load_state_dict(weights)
+            raise MissingError(f"the run kept {there}, not {kept}", folder.whole(WEIGHTS), f"say kept= one of {there}")
+        *inputs, outputs = map(int, file.metadata()[SIZES].split())
+        model = config.network.network(tuple(inputs), outputs).make()
+        state = {name: file.get_slice(f"{what}/{name}")[index] for name in model.state_dict()}
+    model.to(next(t.dtype for t in state.values() if t.is_floating_point()))
+    model.load_state_dict(state)
     return model.eval()
 
 

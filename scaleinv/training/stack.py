@@ -158,6 +158,20 @@ class Stack:
             flat |= flatten(reading.tensors(), f"probe/{i}")
         return flat | {"steps": self._steps, "first_bad_step": self.first_bad_step}
 
+    def module_state(self) -> dict[str, Tensor]:
+        """Return what the members' modules hold, by the names of ``state_dict``: weights and running statistics."""
+        return {**self.weights, **self._statistics}
+
+    def arrays(self) -> dict[str, Tensor]:
+        """Return what the probes measured that is no column, ``(members, ...)`` by name."""
+        found: dict[str, Tensor] = {}
+        for _, reading in self._readings:
+            for name, array in reading.arrays().items():
+                if name in found:
+                    raise ValueError(f"two probes have an array {name}")
+                found[name] = array
+        return found
+
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Copy the tensors of a checkpoint into place."""
         for name, own in self.tensors().items():

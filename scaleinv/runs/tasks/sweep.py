@@ -18,10 +18,11 @@ from scaleinv.runs.config import AXES, Config
 from scaleinv.runs.datasets import training_pixels
 from scaleinv.runs.environment import cache_bytes, describe, free_bytes
 from scaleinv.runs.errors import ConfigError
-from scaleinv.runs.folder import RunFolder
+from scaleinv.runs.folder import ARRAYS, KINDS, WEIGHTS, RunFolder
 from scaleinv.runs.progress import Meter, meter
 from scaleinv.runs.tasks.base import Task
-from scaleinv.runs.weights import Keeper, forget, join, require_kept
+from scaleinv.runs.tensors import join_parts, save_part
+from scaleinv.runs.weights import SIZES, Keeper, require_kept
 from scaleinv.training.cell import LR, Cell, Member, list_members, next_stack
 from scaleinv.training.stack import EpochResult, Stack
 
@@ -131,7 +132,8 @@ class _Run:
             chunk, why = pick_chunk(self.cell)
         self.folder.metrics.unlink(missing_ok=True)
         self.folder.timing.unlink(missing_ok=True)
-        forget(self.folder)
+        for kind in KINDS:
+            self.folder.forget(kind)
         probed = Stack(self.cell, self.cell.members[:1]).columns
         self.folder.append(self.folder.metrics, [(*columns(self.config.axes), *probed)])
         self.folder.append(self.folder.timing, [TIMING])
@@ -160,8 +162,9 @@ class _Run:
             while self.progress.done < self.total:
                 self._train_stack(bar)
         seconds = self._seconds()
-        data = self.cell.dataset
-        join(self.folder, (data.features,), data.classes)
+        network = self.cell.network
+        join_parts(self.folder, WEIGHTS, {SIZES: " ".join(map(str, (*network.inputs, network.outputs)))})
+        join_parts(self.folder, ARRAYS)
         rows = self.folder.finish(
             (*axis_columns(self.config.axes).values(), "epoch"),
             wall_seconds=round(seconds, 3),
@@ -220,7 +223,8 @@ class _Run:
             if epoch < epochs and time.monotonic() - saved >= self.config.checkpoint_seconds:
                 self._checkpoint(stack)
                 saved = time.monotonic()
-        self.keeper.save(self.folder, members[0].index)
+        save_part(self.folder, WEIGHTS, members[0].index, self.keeper.tensors)
+        save_part(self.folder, ARRAYS, members[0].index, stack.arrays())
         self.captures = stack.captures
         progress.diverged += int((result.first_bad_step > 0).sum())
         progress.done += len(members)
@@ -231,7 +235,7 @@ class _Run:
         began = time.monotonic()
         result = stack.result(score)
         eval_seconds = time.monotonic() - began
-        self.keeper.see(epoch, stack.weights, result.val_loss)
+        self.keeper.see(epoch, stack.module_state(), result.val_loss)
         self.folder.append(self.folder.metrics, self._rows(stack.members, epoch, result))
         first = stack.members[0].index
         timing = (first, len(stack.members), epoch, f"{train_seconds:.4f}", f"{eval_seconds:.4f}")
