@@ -18,13 +18,17 @@ from scaleinv.training.engine import Engine
 
 torch.set_num_threads(1)
 
-# Straight, widening, narrowing, valley, one hidden layer, width one.
-SIZES = [(5, 4, 4, 4, 3), (3, 4, 6, 5), (6, 5, 3, 2), (4, 5, 2, 5, 3), (4, 3, 6), (2, 1, 1, 2)]
-NETWORKS = [
-    pytest.param(mlp(sizes, bias, slope), id=f"{'-'.join(map(str, sizes))}{'-bias' * bias}-slope{slope}")
-    for sizes in SIZES
-    for bias, slope in ((False, 0.0), (True, 0.1))
-]
+# Every kind of shape, and of the four pairs of bias and slope at least one: each of a pair meets every space.
+KINDS = {
+    "straight": mlp((5, 4, 4, 4, 3)),
+    "widening": mlp((3, 4, 6, 5), bias=True, negative_slope=0.1),
+    "narrowing": mlp((6, 5, 3, 2), bias=True),
+    "valley": mlp((4, 5, 2, 5, 3), negative_slope=0.1),
+    "one-hidden-layer": mlp((4, 3, 6), bias=True, negative_slope=0.1),
+    "width-one": mlp((2, 1, 1, 2)),
+    "width-one-bias": mlp((2, 1, 1, 2), bias=True, negative_slope=0.1),
+}
+NETWORKS = [pytest.param(network, id=kind) for kind, network in KINDS.items()]
 TINY = mlp((5, 4, 6, 4, 3), bias=True)
 
 EXPLICIT = {

@@ -41,6 +41,8 @@ CASES = [
     ),
 ]
 
+RULES = [pytest.param(case.values[0], id=case.id) for case in CASES]
+
 
 def train(optimizer, space, weights, lrs, steps=25, dtype=torch.float64):
     chart = space.chart(TINY.graph, weights)
@@ -85,32 +87,32 @@ def test_equals_torch_at_every_step(ours, theirs, options, memory):
             assert_close(member(stack, i), single, rtol=1e-8)
 
 
-@pytest.mark.parametrize(("ours", "theirs", "options"), CASES)
-@pytest.mark.parametrize("space", [WeightSpace(), GSpace(), FixedWeightSpace(), CycleSpace()])
-def test_a_grid_of_lrs_equals_each_lr_alone(ours, theirs, options, space):
+@pytest.mark.parametrize("ours", RULES)
+def test_a_grid_of_lrs_equals_each_lr_alone(ours):
+    """In one space; that a chart treats members alike is a law of the spaces."""
     weights = draw(TINY)
     lrs = [0.01, 0.001, 0.0001]
-    *_, together = train(ours, space, weights, lrs)
+    *_, together = train(ours, GSpace(), weights, lrs)
     for i, lr in enumerate(lrs):
-        *_, alone = train(ours, space, {n: w[i : i + 1] for n, w in weights.items()}, [lr])
+        *_, alone = train(ours, GSpace(), {n: w[i : i + 1] for n, w in weights.items()}, [lr])
         assert_close(member(together, i), member(alone, 0), rtol=1e-8)
 
 
-@pytest.mark.parametrize(("ours", "theirs", "options"), CASES)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("ours", RULES)
 @pytest.mark.parametrize("space", [GSpace(), FixedWeightSpace(value=0.7), FixedWeightSpace(fix="keep"), CycleSpace()])
-def test_what_is_fixed_stays_fixed_bit_for_bit(ours, theirs, options, space, dtype):
+def test_what_is_fixed_stays_fixed_bit_for_bit(ours, space):
     """Also under momentum and weight decay."""
-    weights = draw(TINY, dtype=dtype)
-    chart = space.chart(TINY.graph, weights)
-    started = chart.to_weights(chart.origin)
-    masks = chart.fixed()
-    assert sum(int(mask.sum()) for mask in masks.values()) >= TINY.graph.hidden
-    for moved in train(ours, space, weights, [0.01] * 3, dtype=dtype):
-        for name, mask in masks.items():
-            mask = mask.expand_as(moved[name])
-            assert torch.equal(moved[name][mask], started[name][mask])
-            assert not torch.equal(moved[name][~mask], started[name][~mask])
+    for dtype in (torch.float32, torch.float64):
+        weights = draw(TINY, dtype=dtype)
+        chart = space.chart(TINY.graph, weights)
+        started = chart.to_weights(chart.origin)
+        masks = chart.fixed()
+        assert sum(int(mask.sum()) for mask in masks.values()) >= TINY.graph.hidden
+        for moved in train(ours, space, weights, [0.01] * 3, steps=5, dtype=dtype):
+            for name, mask in masks.items():
+                mask = mask.expand_as(moved[name])
+                assert torch.equal(moved[name][mask], started[name][mask])
+                assert not torch.equal(moved[name][~mask], started[name][~mask])
 
 
 def naive_momentum(kind):
@@ -228,7 +230,7 @@ def test_every_optimizer_works_in_place(optimizer):
         assert not {d.data_ptr() for d in direction.values()} & set(before.values())
 
 
-@pytest.mark.parametrize("optimizer", [pytest.param(case.values[0], id=case.id) for case in CASES])
+@pytest.mark.parametrize("optimizer", RULES)
 def test_plain_loops_do_what_private_kernels_do(optimizer, monkeypatch):
     wanted = list(map(copy_of, train(optimizer, GSpace(), draw(TINY), LRS, steps=5)))
     monkeypatch.setattr(_foreach, "has", lambda kernel: False)

@@ -9,8 +9,7 @@ from scaleinv import reference
 from scaleinv.networks.mlp import mlp
 from scaleinv.spaces import GSpace
 from scaleinv.symmetry.path_norm import path_norm
-
-SKELETONS = ["default", "maxprod", "hungarian", "log_hungarian"]
+from scaleinv.symmetry.skeleton import CHOICES
 
 
 def as_edges(tensors, chosen):
@@ -18,10 +17,12 @@ def as_edges(tensors, chosen):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("skeleton", SKELETONS)
-@pytest.mark.parametrize("fix", ["keep", "overwrite", "rescale"])
-def test_values_gradients_and_one_update(network, skeleton, fix):
-    check_against_enumeration(network, GSpace(skeleton, fix=fix))
+@pytest.mark.parametrize("skeleton", CHOICES)
+def test_values_gradients_and_one_update(network, skeleton):
+    """What is done to the fixed weights first changes no formula; unit weights are the published case."""
+    check_against_enumeration(network, GSpace(skeleton, fix="keep"))
+    if skeleton == "default":
+        check_against_enumeration(network, GSpace(skeleton, fix="overwrite"))
 
 
 def test_explicit_skeleton():
@@ -56,7 +57,7 @@ def test_basis_paths_are_a_basis(network):
     everything = {(str(i), 0): path for i, path in enumerate(reference.paths(network))}
     assert np.linalg.matrix_rank(reference.exponents(network, everything)) == m - network.graph.hidden
     weights = member(draw(network, members=1), 0)
-    for skeleton in SKELETONS:
+    for skeleton in CHOICES:
         chart = GSpace(skeleton, fix="keep").chart(network.graph, weights)
         matrix = reference.exponents(network, reference.basis(network, chart.skeleton))
         assert matrix.shape[0] == chart.dim == np.linalg.matrix_rank(matrix)

@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
-import pytest
 import torch
 
 from scaleinv.report.claims import as_markdown
@@ -19,7 +18,19 @@ ROOT = Path(__file__).parents[1]
 RELEASE = ROOT / "results" / "release"
 TOLD = json.loads((RELEASE / "release.json").read_text())
 STUDY = f"results/release/{TOLD['profile']}"
-WITHOUT_TORCH = "import sys, runpy; sys.modules['torch'] = None; sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"  # noqa: E501
+# An entry None in sys.modules would do for us; scipy asks that table for torch.
+WITHOUT_TORCH = """
+import runpy, sys
+
+class NoTorch:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ImportError("there is no torch")
+
+sys.meta_path.insert(0, NoTorch)
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 def run_without_torch(*words):
@@ -74,6 +85,7 @@ def test_release_is_small_and_names_its_machine():
     assert all(entry["command"].startswith("scaleinv-run experiment=") for entry in TOLD["experiments"].values())
 
 
-@pytest.mark.parametrize("path", sorted(p for p in RELEASE.rglob("*") if p.suffix in (".json", ".yaml", ".txt", ".md")))
-def test_no_path_of_a_machine(path):
-    assert not re.search(r"(^|[\s\"'=:])/\w", path.read_text(), re.MULTILINE)
+def test_no_path_of_a_machine():
+    texts = {path: path.read_text() for path in RELEASE.rglob("*") if path.suffix in (".json", ".yaml", ".txt", ".md")}
+    assert len(texts) > 100
+    assert [path for path, text in texts.items() if re.search(r"(^|[\s\"'=:])/\w", text, re.MULTILINE)] == []

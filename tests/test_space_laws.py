@@ -1,126 +1,144 @@
 """Promise: every space keeps the same laws, on every network, for stacks and for members alone."""
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import pytest
 import torch
-from conftest import (
-    EXPLICIT,
-    INVARIANT,
-    NETWORKS,
-    SPACES,
-    TINY,
-    assert_close,
-    batch,
-    draw,
-    gradient,
-    member,
-    stacked_gradients,
-)
+from conftest import EXPLICIT, INVARIANT, OTHERS, TINY, assert_close, draw, member
+from small_networks import BY_HAND, CHAINS, ByHand, Chain
+from torch import Tensor
 
 from scaleinv.networks.mlp import mlp
-from scaleinv.reference import gradients
-from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, UnsupportedSpaceError, WeightSpace
+from scaleinv.runs.registry import find, names
+from scaleinv.spaces import (
+    Chart,
+    CycleSpace,
+    FixedWeightSpace,
+    GSpace,
+    ParameterSpace,
+    UnsupportedSpaceError,
+    WeightSpace,
+)
 from scaleinv.symmetry.group import random_scales, rescale
-from scaleinv.training.chain import ChainEngine
 
-overwrites = lambda space: getattr(space, "fix", "keep") == "overwrite"  # noqa: E731
-
-
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("space", SPACES)
-class TestLaws:
-    def test_function_is_kept(self, space, network):
-        weights = draw(network)
-        chart = space.chart(network.graph, weights)
-        images, _ = batch(network)
-        started = network.forward(chart.to_weights(chart.origin), images)
-        if overwrites(space):
-            assert not torch.allclose(started, network.forward(weights, images))
-        else:
-            torch.testing.assert_close(started, network.forward(weights, images), rtol=1e-10, atol=1e-12)
-
-    def test_round_trip(self, space, network):
-        chart = space.chart(network.graph, draw(network))
-        weights = chart.to_weights(chart.origin)
-        assert_close(chart.to_coords(weights), chart.origin)
-        assert_close(chart.to_weights(chart.to_coords(weights)), weights)
-
-    def test_pullback_is_autograd(self, space, network):
-        chart = space.chart(network.graph, draw(network))
-        images, labels = batch(network)
-        leaves = {name: c.clone().requires_grad_() for name, c in chart.origin.items()}
-        weights = chart.to_weights(leaves)
-        _, grads = gradients(network, {n: w.detach() for n, w in weights.items()}, images, labels)
-        inner = sum((weights[n] * grads[n]).sum() for n in weights)
-        wanted = torch.autograd.grad(inner, list(leaves.values()))
-        found = chart.pullback({n: w.detach() for n, w in weights.items()}, grads)
-        assert_close(found, dict(zip(leaves, wanted, strict=True)), rtol=1e-9)
-
-    def test_retract_is_a_step_in_the_coordinates(self, space, network):
-        chart = space.chart(network.graph, draw(network))
-        weights = chart.to_weights(chart.origin)
-        images, labels = batch(network)
-        _, grads = gradients(network, weights, images, labels)
-        direction = chart.pullback(weights, grads)
-        step = torch.tensor([-1e-2, -1e-3, 1e-4], dtype=torch.float64)
-        moved = chart.retract(weights, direction, step)
-        coords = {
-            name: c + step.view(-1, *[1] * (c.dim() - 1)) * direction[name]
-            for name, c in chart.to_coords(weights).items()
-        }
-        assert_close(moved, chart.to_weights(coords), rtol=1e-8)
-
-    def test_descent_is_pullback_then_retract(self, space, network):
-        images, labels = batch(network)
-        chart = space.chart(network.graph, draw(network))
-        wanted = chart.start()
-        step = torch.tensor([-1e-2, -1e-3, 1e-4], dtype=torch.float64)
-        descended = chart.start()
-        for _ in range(2):
-            grads = stacked_gradients(network, wanted, images, labels)
-            frame = chart.begin(wanted)
-            chart.retract_(frame, chart.pullback_(frame, grads), step)
-            unwritten = gradient(ChainEngine(network), descended, images, labels)[1]
-            chart.descend_(chart.begin(descended), unwritten, step)
-            assert_close(descended, wanted, rtol=1e-10)
-
-    def test_dimension(self, space, network):
-        weights = draw(network, members=1)
-        chart = space.chart(network.graph, weights)
-        hidden = sum(network.sizes[1:-1])
-        assert network.graph.hidden == hidden
-        m = sum(w.numel() for w in weights.values())
-        assert chart.dim == (m if isinstance(space, WeightSpace) else m - hidden)
-        fixed = sum(int(mask.sum()) for mask in chart.fixed().values())
-        assert chart.dim == m - fixed
-        for name, mask in chart.fixed().items():
-            assert not chart.origin[name][mask.expand_as(chart.origin[name])].any()
-
-    def test_stacked_equals_each_alone(self, space, network):
-        weights = draw(network)
-        images, labels = batch(network)
-        chart = space.chart(network.graph, weights)
-        together = chart.to_weights(chart.origin)
-        _, grads = gradients(network, together, images, labels)
-        pulled = chart.pullback(together, grads)
-        moved = chart.retract(together, pulled, torch.full((3,), -1e-2, dtype=torch.float64))
-        for i in range(3):
-            alone = space.chart(network.graph, member(weights, i))
-            start = alone.to_weights(alone.origin)
-            assert_close(start, member(together, i))
-            assert_close(alone.pullback(start, member(grads, i)), member(pulled, i), rtol=1e-9)
-            step = torch.tensor(-1e-2, dtype=torch.float64)
-            assert_close(alone.retract(start, member(pulled, i), step), member(moved, i), rtol=1e-9)
+EVERY = INVARIANT | OTHERS
+REGISTERED = [find("scaleinv.spaces", name, ParameterSpace) for name in names("scaleinv.spaces")]
+STEP = torch.tensor([-1e-2, -1e-3, 1e-4], dtype=torch.float64)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("name", INVARIANT)
-def test_invariant_coordinates(name, network):
-    weights = draw(network)
-    scales = random_scales(network.graph, generator=torch.Generator().manual_seed(3))
-    one = INVARIANT[name].chart(network.graph, weights)
-    other = INVARIANT[name].chart(network.graph, rescale(network.graph, weights, scales))
-    assert_close(other.origin, one.origin, rtol=1e-9)
-    assert_close(one.to_coords(rescale(network.graph, weights, scales)), one.origin, rtol=1e-9)
+@dataclass
+class Place:
+    """A space's chart of a network, and what the laws compare there."""
+
+    space: ParameterSpace
+    network: Chain | ByHand
+
+    @cached_property
+    def drawn(self) -> dict[str, Tensor]:
+        """Weights of three members."""
+        return draw(self.network)
+
+    @cached_property
+    def chart(self) -> Chart:
+        """The chart made at them."""
+        return self.space.chart(self.network.graph, self.drawn)
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        """The chart's starting network."""
+        return self.chart.to_weights(self.chart.origin)
+
+    @cached_property
+    def grads(self) -> dict[str, Tensor]:
+        """Gradients by these weights."""
+        return {name: g.clone() for name, g in self.network.gradient(self.weights).whole(self.weights).items()}
+
+    @cached_property
+    def pulled(self) -> dict[str, Tensor]:
+        """Gradients by the coordinates."""
+        return self.chart.pullback(self.weights, self.grads)
+
+
+def law_function_is_kept(at):
+    before, after = (at.network.forward(weights) for weights in (at.drawn, at.weights))
+    if getattr(at.space, "fix", "keep") == "overwrite":
+        assert not torch.allclose(after, before)
+    else:
+        torch.testing.assert_close(after, before, rtol=1e-10, atol=1e-12)
+
+
+def law_round_trip(at):
+    assert_close(at.weights, at.chart.weights)
+    assert_close(at.chart.to_coords(at.weights), at.chart.origin)
+    assert_close(at.chart.to_weights(at.chart.to_coords(at.weights)), at.weights)
+
+
+def law_pullback_is_autograd(at):
+    leaves = {name: c.clone().requires_grad_() for name, c in at.chart.origin.items()}
+    weights = at.chart.to_weights(leaves)
+    inner = sum((weights[name] * at.grads[name]).sum() for name in weights)
+    wanted = torch.autograd.grad(inner, list(leaves.values()))
+    assert_close(at.pulled, dict(zip(leaves, wanted, strict=True)), rtol=1e-9)
+
+
+def law_retract_is_a_step_in_the_coordinates(at):
+    moved = {name: c + STEP.view(-1, *[1] * (c.dim() - 1)) * at.pulled[name] for name, c in at.chart.origin.items()}
+    assert_close(at.chart.retract(at.weights, at.pulled, STEP), at.chart.to_weights(moved), rtol=1e-8)
+
+
+def law_descent_is_pullback_then_retract(at):
+    wanted, descended = at.chart.start(), at.chart.start()
+    for k in range(2):
+        grads = at.network.gradient(wanted, k).whole(wanted)
+        frame = at.chart.begin(wanted)
+        at.chart.retract_(frame, at.chart.pullback_(frame, grads), STEP)
+        at.chart.descend_(at.chart.begin(descended), at.network.gradient(descended, k), STEP)
+        assert_close(descended, wanted, rtol=1e-10)
+
+
+def law_dimension_is_parameters_less_hidden_nodes(at):
+    fixed = at.chart.fixed()
+    lost = 0 if isinstance(at.space, WeightSpace) else at.network.graph.hidden
+    masks = {name: mask.expand_as(at.drawn[name]) for name, mask in fixed.items()}
+    assert at.chart.dim == at.network.graph.parameters - lost
+    assert sum(int(mask.sum()) for mask in masks.values()) == 3 * lost
+    assert not any(at.chart.origin[name][mask].any() for name, mask in masks.items())
+
+
+def law_stacked_equals_each_alone(at):
+    moved = at.chart.retract(at.weights, at.pulled, STEP)
+    for i in range(3):
+        alone = at.space.chart(at.network.graph, member(at.drawn, i))
+        start = alone.to_weights(alone.origin)
+        assert_close(start, member(at.weights, i))
+        assert_close(alone.pullback(start, member(at.grads, i)), member(at.pulled, i), rtol=1e-9)
+        assert_close(alone.retract(start, member(at.pulled, i), STEP[i]), member(moved, i), rtol=1e-9)
+
+
+def law_rescaled_networks_have_the_same_coordinates(at):
+    if at.space not in INVARIANT.values():
+        return
+    scales = random_scales(at.network.graph, generator=torch.Generator().manual_seed(3))
+    rescaled = rescale(at.network.graph, at.drawn, scales)
+    assert_close(at.space.chart(at.network.graph, rescaled).origin, at.chart.origin, rtol=1e-9)
+    assert_close(at.chart.to_coords(rescaled), at.chart.origin, rtol=1e-9)
+
+
+LAWS = [law for name, law in globals().items() if name.startswith("law_")]
+
+
+@pytest.mark.parametrize("network", CHAINS | BY_HAND)
+@pytest.mark.parametrize("space", EVERY)
+def test_laws(space, network):
+    at = Place(EVERY[space], (CHAINS | BY_HAND)[network])
+    assert len(LAWS) == 8
+    for law in LAWS:
+        law(at)
+
+
+def test_every_space_keeps_the_laws():
+    assert {type(space) for space in EVERY.values()} == set(REGISTERED)
 
 
 def test_one_value_a_member():
@@ -153,7 +171,7 @@ def test_impossible_skeletons_are_refused(skeleton, words):
         GSpace(skeleton).chart(TINY.graph, draw(TINY))
 
 
-@pytest.mark.parametrize("space", [GSpace(), FixedWeightSpace(), CycleSpace()])
+@pytest.mark.parametrize("space", [cls() for cls in REGISTERED if cls is not WeightSpace])
 def test_networks_without_hidden_nodes_are_refused(space):
     network = mlp((4, 3))
     assert not space.supports(network.graph)

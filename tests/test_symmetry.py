@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 from conftest import NETWORKS, TINY, assert_close, batch, draw, member
+from small_networks import BY_HAND, CHAINS
 
 from scaleinv.networks.mlp import mlp
 from scaleinv.reference import gradients
@@ -14,30 +15,45 @@ from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.symmetry.balance import balance
 from scaleinv.symmetry.group import random_scales, reparametrize, rescale
 from scaleinv.symmetry.path_norm import path_norm
+from scaleinv.symmetry.skeleton import CHOICES
 
 GENERATOR = torch.Generator().manual_seed(2)
+
+
+EVERY_KIND = [pytest.param(case, id=name) for name, case in (CHAINS | BY_HAND).items()]
+
+
+def assert_same_function(case, found, wanted, tolerance=1e-10):
+    torch.testing.assert_close(case.forward(found), case.forward(wanted), rtol=tolerance, atol=tolerance)
+
+
+def is_rescaled(case, name):
+    """Whether an entry of the tensor has a hidden node at one end."""
+    return any(getattr(case.graph.edges[name], end).any() for end in ("head", "tail"))
 
 
 def rescaled(network, weights, **options):
     return rescale(network.graph, weights, random_scales(network.graph, generator=GENERATOR, **options))
 
 
+@pytest.mark.parametrize("case", EVERY_KIND)
+def test_rescaling_keeps_the_function(case):
+    """To round-off, and to the last bit by powers of two."""
+    weights = draw(case)
+    other = rescaled(case, weights)
+    assert not any(torch.allclose(other[name], w) for name, w in weights.items() if is_rescaled(case, name))
+    assert_same_function(case, other, weights)
+    weights = draw(case, dtype=torch.float32)
+    other = rescaled(case, weights, sigma=2.0, powers_of_two=True, dtype=torch.float32)
+    assert torch.equal(case.forward(other), case.forward(weights))
+
+
 @pytest.mark.parametrize("network", NETWORKS)
-def test_rescaling_keeps_function_and_path_norm(network):
+def test_rescaling_keeps_the_path_norm(network):
     weights = draw(network)
-    images, _ = batch(network)
-    other = rescaled(network, weights)
-    assert not torch.allclose(other["0.weight"], weights["0.weight"])
-    torch.testing.assert_close(network.forward(other, images), network.forward(weights, images), rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(path_norm(network, other), path_norm(network, weights), rtol=1e-10, atol=0)
-
-
-@pytest.mark.parametrize("network", NETWORKS)
-def test_powers_of_two_are_exact(network):
-    weights = draw(network, dtype=torch.float32)
-    other = rescaled(network, weights, sigma=2.0, powers_of_two=True, dtype=torch.float32)
-    images, _ = batch(network, dtype=torch.float32)
-    assert torch.equal(network.forward(other, images), network.forward(weights, images))
+    torch.testing.assert_close(
+        path_norm(network, rescaled(network, weights)), path_norm(network, weights), rtol=1e-10, atol=0
+    )
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -92,22 +108,21 @@ def test_rank_of_the_jacobian_and_where_it_is_less_than_m_minus_k(sizes, bias, s
     assert (found < network.graph.parameters - network.graph.hidden) == is_narrow
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-def test_balance(network):
-    weights = draw(network)
-    images, _ = batch(network)
-    balanced = balance(network.graph, weights)
-    torch.testing.assert_close(
-        network.forward(balanced, images), network.forward(weights, images), rtol=1e-10, atol=1e-12
-    )
-    for layer, reader in pairwise(network.chain):
-        into = balanced[layer.weight].square().sum(-1)
-        if layer.bias is not None:
-            into = into + balanced[layer.bias].square()
-        torch.testing.assert_close(into, balanced[reader.weight].square().sum(-2), rtol=1e-9, atol=0)
-    assert_close(balance(network.graph, rescaled(network, weights)), balanced, rtol=1e-9)
-    exact = rescaled(network, weights, sigma=3.0, powers_of_two=True)
-    assert_close(balance(network.graph, exact), balanced, rtol=0)
+@pytest.mark.parametrize("case", EVERY_KIND)
+def test_balance(case):
+    """At every hidden node the squares in and out have one sum; all rescalings have one balanced network."""
+    weights = draw(case)
+    balanced = balance(case.graph, weights)
+    assert_same_function(case, balanced, weights)
+    sums = {end: torch.zeros(3, case.graph.hidden + 1, dtype=torch.float64) for end in ("head", "tail")}
+    for name, w in balanced.items():
+        for end, total in sums.items():
+            at = getattr(case.graph.edges[name], end).expand(case.graph.shapes[name]).flatten()
+            total.index_add_(-1, at, w.square().flatten(1))
+    torch.testing.assert_close(sums["head"][:, 1:], sums["tail"][:, 1:], rtol=1e-9, atol=0)
+    assert_close(balance(case.graph, rescaled(case, weights)), balanced, rtol=1e-9)
+    exact = rescaled(case, weights, sigma=3.0, powers_of_two=True)
+    assert_close(balance(case.graph, exact), balanced, rtol=0)
 
 
 @pytest.mark.parametrize("hidden", [[64] * 32, [512, 512]])
@@ -149,20 +164,16 @@ def test_a_node_without_outgoing_weights_cannot_be_balanced():
         balance(TINY.graph, weights)
 
 
-@pytest.mark.parametrize("choice", ["default", "hungarian", "log_hungarian", "maxprod"])
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_reparametrize_ends_at_exactly_one(network, choice, dtype):
-    weights = draw(network, dtype=dtype)
-    images, _ = batch(network, dtype=dtype)
-    changed, skeleton = reparametrize(network.graph, weights, choice)
-    tolerance = 1e-4 if dtype == torch.float32 else 1e-10
-    torch.testing.assert_close(
-        network.forward(changed, images), network.forward(weights, images), rtol=tolerance, atol=tolerance
-    )
-    assert sum(pick.index.shape[-1] for pick in skeleton.out) == network.graph.hidden
-    for pick in skeleton.out:
-        assert (pick.read(changed[pick.name]).abs() == 1).all()
+@pytest.mark.parametrize("case", EVERY_KIND)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_reparametrize_ends_at_exactly_one(case, dtype):
+    weights = draw(case, dtype=dtype)
+    for choice in CHOICES:
+        changed, skeleton = reparametrize(case.graph, weights, choice)
+        assert_same_function(case, changed, weights, 1e-4 if dtype == torch.float32 else 1e-10)
+        assert sum(pick.index.shape[-1] for pick in skeleton.out) == case.graph.hidden
+        for pick in skeleton.out:
+            assert (pick.read(changed[pick.name]).abs() == 1).all(), choice
 
 
 def test_the_hungarian_choice_needs_smaller_factors_than_the_diagonal():
