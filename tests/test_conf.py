@@ -12,11 +12,9 @@ from omegaconf import OmegaConf
 
 from scaleinv.penalties import L2Coords, L2Weights
 from scaleinv.runs.config import CLASSES, FORMERLY, READ_ELSEWHERE, ROUND_OFF, WITHOUT_EFFECT, compose, identity, leaves
-from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.registry import find, names
-from scaleinv.runs.run import run
 from scaleinv.runs.suggestions import conf_folder
-from scaleinv.study import plan
+from scaleinv.study import experiments
 
 CONF = conf_folder()
 GROUPS = {
@@ -26,7 +24,6 @@ GROUPS = {
 # Groups of which a run takes any number -> the key that lists them.
 LISTS = {"penalty": "penalties", "probe": "probes"}
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
-TINY = ["dataset=digits", "network.hidden=[6,6]", "epochs=1", "seeds=1", "progress=false", "threads=1"]
 
 
 @pytest.mark.parametrize(("group", "name"), [(g, n) for g, ns in GROUPS.items() for n in ns])
@@ -39,14 +36,9 @@ def test_every_file_composes(group, name):
         assert compose([f"{group}={name}"]).resolved[group]["name"] in GROUPS[group]
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_runs(name, tmp_path):
-    """The first and the last run of its sweep; where it has a figure of its own, that is drawn elsewhere."""
-    jobs = plan("smoke", [name], [*TINY, "batch_size=1000", f"results={tmp_path}"])
-    for job in (jobs[0], jobs[-1]):
-        run(job.config)
-        assert RunFolder(job.config.folder).is_done
-    assert {job.config.name for job in jobs} == {"scale_check" if name == "scale_check" else "smoke"}
+def test_every_experiment_is_run_by_a_test():
+    """All of the study's by test_study.py, under the smoke profile; the other by test_command.py."""
+    assert set(EXPERIMENTS) == {*experiments(), "scale_check"}
 
 
 @pytest.mark.parametrize("profile", sorted(p.stem for p in (CONF / "profile").glob("*.yaml")))

@@ -257,7 +257,8 @@ def in_another_process(tmp_path, overrides):
 
 def start(tmp_path, overrides):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["scaleinv.runs.run", "scaleinv.runs.tasks.sweep", "conftest", "test_runner"])
+    needed = ["scaleinv.runs.run", "scaleinv.runs.tasks.sweep", "sklearn.datasets", "conftest", "test_runner"]
+    context.set_forkserver_preload(needed)
     process = context.Process(target=in_another_process, args=(tmp_path, overrides))
     process.start()
     return process
