@@ -109,7 +109,7 @@ DIFFERENCES = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other", "methods"), DIFFERENCES, ids=lambda value: " ".join(map(str, value)))
+@pytest.mark.parametrize(("one", "other", "methods"), DIFFERENCES, ids=lambda value: " ".join(sorted(value)))
 def test_runs_that_differ_are_two_methods(tmp_path, one, other, methods):
     record(tmp_path, *one)
     record(tmp_path, *other, loss=2.0)
