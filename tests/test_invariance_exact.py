@@ -122,7 +122,16 @@ def test_whole_epochs_of_a_stack(optimizer, dtype):
     data = load_dataset("digits").to("cpu", dtype)
 
     def scores(space, start):
-        cell = Cell(mlp((64, 9, 8, 10)), data, space, optimizer, [1e-2, 1e-3], [3], start=start, batch_size=200)
+        cell = Cell(
+            mlp((64, 9, 8, 10)),
+            data,
+            space,
+            optimizer,
+            {"optimizer.lr": [1e-2, 1e-3]},
+            [3],
+            start=start,
+            batch_size=200,
+        )
         stack = Stack(cell, cell.members)
         return torch.cat([part for _ in range(2) for part in (stack.train_epoch(1).loss, stack.score(data.val).loss)])
 

@@ -88,6 +88,7 @@ def read(words, monkeypatch):
     monkeypatch.setattr(sys, "argv", words[2:] if is_module else words[1:])
     try:
         if is_module:
+            monkeypatch.delitem(sys.modules, f"{words[2]}.__main__", raising=False)
             runpy.run_module(words[2], run_name="__main__", alter_sys=True)
         else:
             runpy.run_path(str(ROOT / words[1]), run_name="__main__")

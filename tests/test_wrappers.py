@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from conftest import SPACES, TINY, assert_close, batch, stacked_gradients
+from conftest import SPACES, TINY, assert_close, batch, gradient, point
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -12,6 +12,8 @@ from scaleinv.checks import scale_check
 from scaleinv.optim import SGD, Adam
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.symmetry.network import UnsupportedNetworkError
+from scaleinv.training.chain import ChainEngine
+from scaleinv.training.stack import move_
 from scaleinv.wrappers import SpaceModule, SpaceOptimizer, fix_weights
 
 PAIRS = [
@@ -45,9 +47,8 @@ def train_stacked(space, ours, model, lr, steps=10):
     memory = rule.init(weights)
     for k in range(steps):
         images, labels = batch(TINY, seed=k)
-        grads = stacked_gradients(TINY, weights, images, labels)
-        direction, memory = rule.update(chart.pullback_(weights, grads), memory, chart.to_coords(weights))
-        chart.retract_(weights, direction, torch.tensor([-lr], dtype=torch.float64))
+        found = gradient(ChainEngine(TINY), weights, images, labels)[1]
+        memory = move_(rule, point(chart, weights), found, memory, torch.tensor([-lr], dtype=torch.float64))
     return {n: w[0] for n, w in weights.items()}
 
 
