@@ -18,7 +18,7 @@ class MLP(Architecture):
 
     Attributes:
         hidden: widths of the hidden layers.
-        bias: whether every layer has one.
+        bias: whether every layer has a bias.
         negative_slope: slope of the hidden activations below zero; 0 is ReLU.
     """
 
@@ -42,12 +42,15 @@ def mlp(sizes: Sequence[int], bias: bool = False, negative_slope: float = 0.0) -
     """Describe a fully connected network.
 
     Args:
-        sizes: inputs, hidden widths, outputs, e.g. ``(784, 64, 64, 64, 64, 10)``.
-        bias: whether every layer has one.
+        sizes: numbers of inputs, of nodes per hidden layer, and of outputs, e.g. ``(784, 64, 64, 64, 64, 10)``.
+        bias: whether every layer has a bias.
         negative_slope: slope of the hidden activations below zero; 0 is ReLU.
 
     Returns:
         The network; the parameters have the names that ``nn.Sequential`` gives them.
+
+    Raises:
+        ValueError: fewer than two sizes.
     """
     if len(sizes) < 2:
         raise ValueError(f"a network needs at least inputs and outputs, got sizes {tuple(sizes)}")

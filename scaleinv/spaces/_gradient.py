@@ -1,4 +1,4 @@
-"""What a chart may ask of a gradient."""
+"""What a chart needs from a gradient."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -10,28 +10,28 @@ from scaleinv.symmetry.skeleton import Pick
 
 
 class Gradient(ABC):
-    """The gradients of a stack by its weights at one batch; whoever computes them may write them out on demand."""
+    """Gradients of one batch's loss by a stack's weights; subclasses may write them out only when asked to."""
 
     @abstractmethod
     def whole(self, names: Iterable[str]) -> dict[str, Tensor]:
         """Write out the gradients by some tensors.
 
         Args:
-            names: of the tensors.
+            names: names of the tensors.
 
         Returns:
-            Contiguous gradients ``(members, own shape)``, in memory that is used again at the next batch.
+            Contiguous gradients ``(members, own shape)``, in memory that the next batch overwrites.
         """
 
     @abstractmethod
     def picked(self, pick: Pick) -> Tensor:
-        """Return the gradients by the picked entries of one tensor, ``(members, n)``, in memory of their own."""
+        """Return the gradients by the picked entries of one tensor, ``(members, n)``, as a new tensor."""
 
     @abstractmethod
     def add_to_(self, weights: Weights, factors: Tensor) -> None:
-        """Compute ``w_e <- w_e + factors[head(e)] g_e`` in place; the gradient is used up.
+        """Compute ``w_e <- w_e + factors[head(e)] g_e`` in place; the gradient is not valid afterwards.
 
         Args:
-            weights: those of the tensors that are to be moved, contiguous, ``(members, own shape)``.
-            factors: by class, ``(members, K + 1)``, or ``(members, 1)`` where all classes share one.
+            weights: the tensors to move, by name, contiguous, ``(members, own shape)``.
+            factors: one per member and class, ``(members, K + 1)``, or one per member, ``(members, 1)``.
         """

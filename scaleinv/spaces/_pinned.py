@@ -14,7 +14,7 @@ from scaleinv.symmetry.skeleton import CHANGE_UNDER_RESCALING, Pick, Skeleton, c
 # How the skeleton's weights start (config key ``fix``).
 OVERWRITE, KEEP, RESCALE = FIXES = ("overwrite", "keep", "rescale")
 
-
+# Units of the coordinates (config key ``normalise``).
 NONE, BALANCED = NORMALISATIONS = ("none", "balanced")
 
 
@@ -29,20 +29,20 @@ def require_one_of(option: str, value: object, allowed: tuple[str, ...]) -> None
 
 
 def require_invariant(choice: str | Mapping) -> None:
-    """Refuse a skeleton that changes under rescaling, for spaces that promise not to.
+    """Refuse a skeleton that changes under rescaling, for spaces that promise invariance.
 
     Raises:
-        ValueError: naming one that does not.
+        ValueError: the skeleton changes; the message names one that does not.
     """
     if choice in CHANGE_UNDER_RESCALING:
         raise ValueError(f"the skeleton {choice} changes when the network is rescaled; log_hungarian does not")
 
 
 def check_value(value: PerMember) -> None:
-    """Refuse numbers that a fixed weight cannot have.
+    """Refuse values that a fixed weight cannot have.
 
     Raises:
-        ValueError: saying so.
+        ValueError: a value is 0, NaN or infinite.
     """
     values = torch.as_tensor(value)
     if not (values.isfinite() & (values != 0)).all():
@@ -71,7 +71,7 @@ def start_skeleton(
         choice: see :func:`scaleinv.symmetry.skeleton.choose`.
         fix: ``overwrite`` sets the out-edges to ``value`` (this changes the function), ``rescale`` brings them to
             +-1 without changing it, ``keep`` leaves them.
-        value: number, or one a member, shape ``(*members,)``; non-zero.
+        value: value of the overwritten weights, or one per member, shape ``(*members,)``; not 0.
         roots: whether ``overwrite`` sets the skeleton's free in-edges too.
 
     Returns:
@@ -99,7 +99,7 @@ def start_skeleton(
 
 
 class PinnedChart(Chart):
-    """A chart that keeps the out-edges of a skeleton at the values they have at its starting weights."""
+    """A chart that keeps the out-edges of a skeleton at their starting values."""
 
     def __init__(self, graph: Graph, skeleton: Skeleton, weights: Weights) -> None:
         """Pin the out-edges of ``skeleton`` at their values in ``weights``."""

@@ -1,13 +1,13 @@
 """What a parameter space and its charts are.
 
 A *space* is a choice (a frozen dataclass of options). A *chart* is that choice made at given weights: coordinates
-around them, with the skeleton and the gauge frozen. Training needs two maps between the two, both in closed form:
-the *pullback* of a gradient to the coordinates, and the *retraction* that moves the weights by a step in the
-coordinates. So the weights stay the only state, and no coordinate vector is ever stored:
+around them, with the skeleton and the gauge frozen. Training needs two maps, both in closed form: the *pullback*
+of a gradient to the coordinates, and the *retraction* that moves the weights by a step in the coordinates. So the
+weights are the only state, and no coordinate vector is ever stored:
 
     g = gradient of the loss at w;   d = optimizer(chart.pullback(w, g));   w = chart.retract(w, d, -lr)
 
-What both maps need to know of the weights is worked out once per step, in a *frame*.
+Quantities that both maps need are computed from the weights once per step, in a *frame*.
 """
 
 from abc import ABC, abstractmethod
@@ -26,12 +26,12 @@ Coords = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Support:
-    """Whether a space can take a network: truthy if it can, else it carries the reasons."""
+    """Whether a space can take a network: true if it can, else ``reasons`` says why not."""
 
     reasons: tuple[str, ...] = field(default=())
 
     def __bool__(self) -> bool:
-        """Return True if there is no reason against."""
+        """Return True if the space can take the network."""
         return not self.reasons
 
     def raise_if_unsupported(self) -> None:
@@ -53,7 +53,7 @@ class ParameterSpace(ABC):
 
     @property
     def ignored(self) -> Mapping[str, str]:
-        """Options that the others make meaningless, each with what it needs: ``{"value": "fix=overwrite"}``."""
+        """Options that have no effect here, each with the setting that it needs: ``{"value": "fix=overwrite"}``."""
         return {}
 
     def supports(self, graph: Graph) -> Support:
@@ -70,13 +70,13 @@ class ParameterSpace(ABC):
 
         Raises:
             UnsupportedSpaceError: the space cannot take the network.
-            ValueError: it cannot take these weights (a skeleton weight is zero, say).
+            ValueError: it cannot take these weights (for example, a skeleton weight is zero).
         """
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What a chart's maps need to know of a point; good until the weights are changed.
+    """What a chart's maps need at one point; valid until the weights change.
 
     Attributes:
         weights: the point, in the chart's own gauge, contiguous tensors ``(*members, own shape)``.
@@ -128,19 +128,19 @@ class Chart(ABC):
         """Turn gradients by the weights into gradients by the coordinates: ``J^T g``, J = d weights / d coords.
 
         Args:
-            frame: of the point, from :meth:`begin`.
-            grads: gradients there, contiguous; their memory is used for the result.
+            frame: frame of the point, from :meth:`begin`.
+            grads: gradients at the point, contiguous; their memory is used for the result.
         """
 
     def retract_(self, frame: Frame, direction: dict[str, Tensor], step: Tensor) -> None:
         """Set the weights to ``to_weights(to_coords(weights) + step * direction)`` in place.
 
-        As it stands here, ``w += step * direction``, it fits the charts whose coordinates are the free weights.
+        This default, ``w += step * direction``, is for charts with the free weights as coordinates.
 
         Args:
-            frame: of the point, from :meth:`begin`; used up.
+            frame: frame of the point, from :meth:`begin`; not valid afterwards.
             direction: change of the coordinates, zero where a weight is fixed; its memory may be used.
-            step: factor of each member, shape ``(*members,)``.
+            step: factor per member, in training minus the learning rate, shape ``(*members,)``.
         """
         for name, w in frame.weights.items():
             w.addcmul_(direction[name], per_entry(step, w))
@@ -148,19 +148,19 @@ class Chart(ABC):
     def descend_(self, frame: Frame, gradient: Gradient, step: Tensor) -> None:
         """Take a step of plain gradient descent in place: :meth:`pullback_`, then :meth:`retract_`.
 
-        Where the two come down to adding a multiple of the gradient, a chart can do that while the gradient is
-        still a product of thin matrices, which spares writing it out and reading it again.
+        Where both together only add a multiple of the gradient, a chart can add it as a product of thin matrices,
+        without writing the gradient out.
 
         Args:
-            frame: of the point, from :meth:`begin`; used up.
-            gradient: there; used up.
-            step: factor of each member, shape ``(members,)``.
+            frame: frame of the point, from :meth:`begin`; not valid afterwards.
+            gradient: gradient at the point; not valid afterwards.
+            step: factor per member, in training minus the learning rate, shape ``(members,)``.
         """
         self.retract_(frame, self.pullback_(frame, gradient.whole(frame.weights)), step)
 
     @abstractmethod
     def at(self, weights: Weights) -> "Chart":
-        """Return this chart made again at other weights: same skeleton, nothing overwritten."""
+        """Return this chart at other weights: same skeleton, nothing overwritten."""
 
     def start(self) -> dict[str, Tensor]:
         """Return contiguous copies of the starting weights, ready to be trained in place."""

@@ -27,14 +27,14 @@ from scaleinv.symmetry.members import PerMember
 class CycleSpace(ParameterSpace):
     """Invariant coordinates ``C_e = w_e |S_head(e)| / |S_tail(e)|``; linear in the free weights, no poles.
 
-    S is the product of the skeleton's fixed weights behind a node. Rescaling changes neither C nor, therefore,
+    S is the product of the skeleton's fixed weights after a node. Rescaling does not change C, so it does not change
     any optimizer's steps. (Equation 10 of maths.md has S with its sign; a constant sign of a coordinate changes no
     elementwise optimizer's trajectory, so it is left out.)
 
     Attributes:
         skeleton: which out-edges: ``default``, ``maxprod``, ``log_hungarian``, or explicit lists.
         fix: ``keep`` the function, or ``overwrite`` the out-edges with ``value`` before the chart is made.
-        value: the number that ``overwrite`` sets, or one a member.
+        value: the number that ``overwrite`` sets, or one per member.
         normalise: ``none``, or ``balanced``: divide by ``|S_head / S_tail|`` at the balanced representative of the
             starting network, so that the coordinates start as its weights and learning rates keep their meaning.
     """
@@ -70,7 +70,7 @@ class CycleSpace(ParameterSpace):
 
 
 class CycleChart(FixedWeightChart):
-    """A fixed-weight chart in a gauge that depends on the orbit alone.
+    """A fixed-weight chart in a gauge that depends only on the orbit.
 
     In that gauge the coordinates *are* the free weights, so a step costs no more than in weight space.
     """

@@ -25,14 +25,14 @@ class FixedWeightSpace(ParameterSpace):
     """The weights without one out-edge of every hidden node; dimension m - K.
 
     Fixing removes the symmetry from the space, but the gradients still depend on the values at which the weights
-    are fixed: only ``fix="rescale"`` makes training independent of a rescaled start, with any skeleton but
-    ``hungarian``, and no choice makes it independent of rescaling during training.
+    are fixed. ``fix="rescale"``, with any skeleton but ``hungarian``, makes training independent of rescaling the
+    start; nothing makes it independent of rescaling during training.
 
     Attributes:
         skeleton: which out-edges: ``default``, ``maxprod``, ``log_hungarian``, explicit lists, or the source's
-            ``hungarian``, which chooses others for a rescaled network.
+            ``hungarian``, which chooses other out-edges for a rescaled network.
         fix: ``overwrite`` them with ``value``, ``keep`` them, or ``rescale`` them to +-1.
-        value: the number that ``overwrite`` sets, or one a member.
+        value: the number that ``overwrite`` sets, or one per member.
     """
 
     skeleton: str | Mapping = "default"

@@ -31,18 +31,18 @@ from scaleinv.symmetry.skeleton import Pick, Skeleton, add_at_, take
 class GSpace(ParameterSpace):
     """Values of basis paths, ``V_e = P_tail(e) w_e S_head(e)`` for every free edge e; dimension m - K.
 
-    P is the product of the skeleton's in-edges up to a node, S the product of its fixed out-edges behind it. A bias
+    P is the product of the skeleton's in-edges up to a node, S the product of its fixed out-edges after it. A bias
     has ``V_b = S b``. All are invariant under rescaling. Training in V has poles where a root (the first free edge
     of a skeleton path) is zero.
 
     Attributes:
         skeleton: ``default`` (the source's diagonals), ``maxprod``, ``log_hungarian``, or explicit lists of an
-            out-edge and an in-edge for each hidden node. Also the source's ``hungarian``: a rescaled network gets
-            other out-edges from it, therefore other coordinates, so ``balanced`` refuses it.
+            out-edge and an in-edge for each hidden node. Also the source's ``hungarian``, but not with ``balanced``:
+            it gives a rescaled network other out-edges, so other coordinates.
         fix: ``overwrite`` the fixed weights and the roots with ``value`` (the published way; it changes the
             function), ``keep`` them (the constant path factor), or ``rescale`` the fixed ones to +-1. The last two
             are the same algorithm (maths.md, theorem 4).
-        value: the number that ``overwrite`` sets, or one a member.
+        value: the number that ``overwrite`` sets, or one per member.
         normalise: ``none``, or ``balanced``: divide V by ``|P S|`` at the balanced representative of the starting
             network, so that the coordinates start as its weights and learning rates keep their meaning.
     """
@@ -87,13 +87,13 @@ class _Root:
     """The in-edges of a block, at least one of which is a root.
 
     Attributes:
-        pick: the in-edges, one of every row of their tensor.
-        head_factor: ``q_head / S_head`` of the rows.
-        start: position of the first one's path value in the vector of root path values; the others follow.
+        pick: the in-edges, one per channel.
+        head_factor: ``q_head / S_head`` of the channels.
+        start: position of the first in-edge in vectors over all roots; the others follow.
         minus_is_root: -1 where an edge is a root, 0 elsewhere.
         scale: ``S_head / S_tail`` of the edges, so that ``V = V_before w scale``.
         unit: ``q S_tail / S_head`` of the edges, so that ``dw/dV = unit / V_before``, in the chart's units.
-        before: positions of the root before each edge; None if all edges start at the inputs.
+        before: position of the root before each edge; None if all edges start at the inputs.
     """
 
     pick: Pick
@@ -105,17 +105,17 @@ class _Root:
     before: Tensor | None
 
     def own(self, by_root: Tensor) -> Tensor:
-        """Return the view of a vector over all roots that belongs to these."""
+        """Return the part of a vector over all roots that belongs to these in-edges, as a view."""
         return by_root.narrow(-1, self.start, self.pick.classes.numel())
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """A tensor whose edges start at hidden nodes.
+    """A tensor with edges that start at hidden nodes.
 
     Attributes:
         tail: classes at the edges' tails, as in :class:`scaleinv.symmetry.graph.Edges`.
-        roots: positions of the roots of those classes, flat; a slice if they follow each other.
+        roots: positions of the roots of those classes, flat; a slice if they are consecutive.
         numerator: ``q_tail S`` at those classes, flat; None if it is one everywhere.
     """
 
@@ -145,12 +145,12 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _PathFrame(Frame):
-    """What the maps need to know of a point.
+    """What the maps need at one point.
 
     Attributes:
         roots: weights of the roots, one tensor per :class:`_Root`.
-        root_factors: ``dw/dV`` of the roots, likewise.
-        tail_factors: ``q_tail / P_tail``, one tensor per :class:`_Reader`.
+        root_factors: ``dw/dV`` of the roots, one tensor per :class:`_Root`.
+        tail_factors: ``q_tail / P_tail``, one tensor per :class:`_Reader`, by name.
     """
 
     roots: list[Tensor]
@@ -167,10 +167,10 @@ class _Units:
 
 
 class GSpaceChart(PinnedChart):
-    """Path values around given weights; the fixed weights stay where they are in those.
+    """Path values around the weights that the chart is made at; the fixed weights keep their values there.
 
     Every map is a product of one factor per head, one per tail and one correction per root, so a step costs two
-    passes over the matrices behind the first layer and none over the first, where P = 1 (maths.md, eq. 7 to 9).
+    passes over the matrices after the first layer and none over the first, where P = 1 (maths.md, eq. 7 to 9).
     """
 
     def __init__(self, graph: Graph, skeleton: Skeleton, weights: Weights, units: _Units | None = None) -> None:
@@ -215,7 +215,7 @@ class GSpaceChart(PinnedChart):
     def _find_roots(self) -> "tuple[Tensor, list[_Root]]":
         """Find, for every class, the first free edge of its skeleton path, by its position among the roots."""
         is_free = self.skeleton.is_root(self.graph)
-        # One choice for all members where the skeleton is one for all; else one a member.
+        # Without member dims if all members share the skeleton.
         members = torch.broadcast_shapes(*(free.shape[:-1] for free in is_free))
         position = torch.zeros(*members, self.graph.hidden + 1, dtype=torch.long, device=self._S.device)
         roots: list[_Root] = []
@@ -252,7 +252,7 @@ class GSpaceChart(PinnedChart):
     def begin(self, weights: dict[str, Tensor]) -> _PathFrame:
         """Read the roots and compute ``q_tail / P_tail``, with ``P_c = V_root(c) / S_c`` (eq. 5, 7).
 
-        ``V_root = V_before w S_head / S_tail``, from the first block on.
+        The path values of the roots, ``V_root = V_before w S_head / S_tail``, are computed block by block.
         """
         roots, root_factors = [], []
         for root in self._roots:
@@ -288,7 +288,7 @@ class GSpaceChart(PinnedChart):
         return edges.at_heads(heads) * edges.at_tails(tails)
 
     def pullback_(self, frame: Frame, grads: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Compute ``dL/dV_e = g_e / (P S) - [e is a root] (sum of g w behind it) / V_e`` (eq. 8), times q."""
+        """Compute ``dL/dV_e = g_e / (P S) - [e is a root] (sum of g w after it) / V_e`` (eq. 8), times q."""
         assert isinstance(frame, _PathFrame)
         corrections = self._pull_readers_(frame, grads)
         for name, g in grads.items():
@@ -311,7 +311,7 @@ class GSpaceChart(PinnedChart):
     def descend_(self, frame: Frame, gradient: Gradient, step: Tensor) -> None:
         """Compute equation 9 of maths.md at d = dL/dV; where P = 1, that is ``w_e <- w_e + step (q / S)^2 g_e``.
 
-        So the first layer's gradient, which is most of all gradients, is only written out at the roots.
+        So the gradient of the first layer, the largest one, is written out only at the roots.
         """
         assert isinstance(frame, _PathFrame)
         weights = frame.weights
@@ -330,28 +330,28 @@ class GSpaceChart(PinnedChart):
         gradient.add_to_(others, self._squared_head_factor * step.unsqueeze(-1))
 
     def _pull_readers_(self, frame: _PathFrame, grads: dict[str, Tensor]) -> list[Tensor]:
-        """Pull the gradients behind the roots back, the fixed ones to zero; return what equation 8 adds at roots."""
-        behind = torch.zeros_like(self._paths)
-        # Tensor by tensor, so that each is in the cache for all that is done to it.
+        """Pull back the gradients after the roots, the fixed ones to zero; return what equation 8 adds at the roots."""
+        sums = torch.zeros_like(self._paths)
+        # One tensor at a time, so that it stays in the cache for all its operations.
         for name, reader in self._readers.items():
             g = grads[name]
             for pick, _ in self._pins_of[name]:
                 pick.zero_(g)
-            reader.collect_(behind, self._product(name, g, frame.weights[name]))
+            reader.collect_(sums, self._product(name, g, frame.weights[name]))
             g.mul_(frame.tail_factors[name])
             self._scale_heads_(name, g)
         return [
-            (root.own(behind) * factor).div_(w).mul_(root.minus_is_root)
+            (root.own(sums) * factor).div_(w).mul_(root.minus_is_root)
             for root, w, factor in zip(self._roots, frame.roots, frame.root_factors, strict=True)
         ]
 
     def _move_readers_(self, frame: _PathFrame, direction: Weights, at_roots: list[Tensor], step: Tensor) -> None:
-        """Move the tensors behind the roots as equation 9 says; ``at_roots`` is the direction there, used up."""
+        """Move the tensors after the roots by equation 9; overwrites ``at_roots``, the direction at the roots."""
         ratio = torch.ones_like(self._paths)
         for root, d, w, factor in zip(self._roots, at_roots, frame.roots, frame.root_factors, strict=True):
             root.own(ratio).add_(d.mul_(step.unsqueeze(-1)).mul_(factor).div_(w))
         inverse = ratio.reciprocal_()
-        # Tensor by tensor, the small ones first, so that each is in the cache for all that is done to it.
+        # One tensor at a time, small factors first, so that it stays in the cache for all its operations.
         for name, reader in self._readers.items():
             w, d = frame.weights[name], direction[name]
             self._scale_heads_(name, d)
@@ -365,7 +365,7 @@ class GSpaceChart(PinnedChart):
             tensor.mul_(self.graph.edges[name].at_heads(self._head_factor))
 
     def _product(self, name: str, first: Tensor, second: Tensor) -> Tensor:
-        """Multiply into a buffer of the chart's own."""
+        """Multiply into a buffer that the chart keeps."""
         if name not in self._products:
             self._products[name] = torch.empty_like(first)
         return torch.mul(first, second, out=self._products[name])

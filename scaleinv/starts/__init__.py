@@ -1,4 +1,4 @@
-"""Starts: what happens to freshly drawn weights before a space is laid over them."""
+"""Starts: how freshly drawn weights are changed before a space makes its chart."""
 
 from scaleinv.starts.default import DefaultStart
 from scaleinv.starts.overwritten import OverwrittenStart

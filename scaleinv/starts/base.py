@@ -22,6 +22,6 @@ class Start(ABC):
 
         Args:
             graph: the network.
-            weights: drawn, tensors ``(members, own shape)``.
-            seeds: one a member; whatever is random depends on them alone.
+            weights: freshly drawn, tensors ``(members, own shape)``.
+            seeds: one per member; all randomness depends on them alone.
         """

@@ -11,7 +11,7 @@ from scaleinv.symmetry.graph import Graph, Weights
 
 @dataclass(frozen=True)
 class DefaultStart(Start):
-    """The initialisation alone."""
+    """The initialisation, unchanged."""
 
     def apply(self, graph: Graph, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
         """Return the weights."""

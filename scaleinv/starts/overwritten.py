@@ -1,4 +1,4 @@
-"""Overwrite a skeleton first, as G-space does when it is made: its initialisation without its coordinates."""
+"""Overwrite a skeleton as G-space does: its initialisation without its coordinates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -16,12 +16,12 @@ from scaleinv.symmetry.members import PerMember
 class RescaledStart(Start):
     """Rescale with ``lambda = exp(sigma N(0, 1))`` for every hidden node (maths.md, eq. 1).
 
-    One draw of the N(0, 1) belongs to a seed, whatever sigma, so runs that differ in sigma are paired.
+    The draw from N(0, 1) depends on the seed, not on sigma, so runs that differ in sigma are paired.
 
     Attributes:
         sigma: spread of log lambda, or one per member; 0 changes nothing.
         powers_of_two: round each lambda to a power of two, which makes the rescaling exact in floating point: an
-            invariant method then trains bit for bit the same, where round-off would grow in a long run.
+            invariant method then trains bit-identically; otherwise round-off would grow in a long run.
     """
 
     sigma: PerMember = 1.0

@@ -15,23 +15,23 @@ def balance(graph: Graph, weights: Weights, tolerance: float = 1e-12, steps: int
     """Rescale to the balanced gauge: per hidden channel, sum of squares in = sum of squares out.
 
     It is the representative of the orbit with the smallest ``sum w^2`` (maths.md, 2.4). In ``x = log lambda`` that
-    sum, ``F(x) = sum_e w_e^2 exp(2 (x_head - x_tail))``, is convex and its Hessian is four times the Laplacian of the
-    network with the summands as weights of its edges. So it is found by Newton's method with a line search, each step
-    by conjugate gradients: a few hundred passes over the parameters, in float64. The start is first moved to a
-    representative that no power-of-two rescaling of it changes, so the result is bit-identical for all of those.
+    sum is the convex function ``F(x) = sum_e w_e^2 exp(2 (x_head - x_tail))``. Its Hessian is four times the Laplacian
+    of the graph with the summands as edge weights. F is minimised by Newton's method with a line search, and each
+    Newton step is computed by conjugate gradients: a few hundred passes over the parameters, in float64. Networks that
+    differ by a rescaling by powers of two are first brought to the same weights, so their results are bit-identical.
 
     Args:
         graph: the network.
         weights: tensors ``(*members, own shape)``.
-        tolerance: largest ``|log(in / out)|`` left.
-        steps: give up after so many Newton steps.
+        tolerance: largest ``|log(in / out)|`` allowed in the result.
+        steps: largest number of Newton steps.
 
     Returns:
         The balanced weights, in the dtype of ``weights``.
 
     Raises:
         ValueError: a weight is not finite, or a channel has no non-zero incoming or no non-zero outgoing weight.
-        RuntimeError: not converged after so many steps.
+        RuntimeError: not converged after ``steps`` Newton steps.
     """
     require_finite(weights)
     start = _without_powers_of_two(graph, {name: w.double() for name, w in weights.items()})
@@ -59,8 +59,8 @@ class _Energy:
     """Squared weights of one tensor, with the classes at their ends.
 
     Attributes:
-        squares: ``(*members, own shape)``, summed over the dims on which neither end depends.
-        edges: classes, with as many dims as ``squares`` has of its own.
+        squares: ``(*members, own shape)``, summed over the dims along which neither class changes.
+        edges: classes at both ends, with as many dims as ``squares`` has without the member dims.
     """
 
     squares: Tensor
@@ -68,7 +68,7 @@ class _Energy:
 
     @classmethod
     def of(cls, edges: Edges, squares: Tensor, own: int) -> "_Energy":
-        """Sum over the dims on which both ends are one class."""
+        """Sum ``squares`` over the dims along which neither class changes; ``own`` is the number of its own dims."""
         head, tail = (end.view(*[1] * (own - end.dim()), *end.shape) for end in (edges.head, edges.tail))
         for dim in range(-own, 0):
             if all((end == end.narrow(dim, 0, 1)).all() for end in (head, tail)):
@@ -82,17 +82,17 @@ class _Energy:
         return _Energy(self.squares * self.edges.at_heads(factors) / self.edges.at_tails(factors), self.edges)
 
     def collect(self, values: Tensor, end: str, like: Tensor) -> Tensor:
-        """Add up values per entry at the classes of one end, ``(*members, K + 1)``."""
+        """Add up values per entry by the class at one end, ``(*members, K + 1)``."""
         classes = getattr(self.edges, end)
         shared = [dim for dim in range(-classes.dim(), 0) if classes.shape[dim] == 1]
         values = values.sum(shared, keepdim=True) if shared else values
         return torch.zeros_like(like).index_add_(-1, classes.flatten(), values.flatten(-classes.dim()))
 
     def weighted_sums(self, x: Tensor, end: str) -> Tensor:
-        """Add up the squares times ``x`` at their other ends, at the classes of one end; like :meth:`collect`."""
+        """Add up the squares times ``x`` at the far end, by the class at one end, ``(*members, K + 1)``."""
         head, tail = self.edges.head, self.edges.tail
         if head.dim() == 2 and head.shape[1] == 1 == tail.shape[0]:
-            # A matrix: one product, which makes nothing of its size.
+            # A matrix: one product, without a temporary of the matrix's size.
             matrix, near, far = (self.squares, head, tail) if end == "head" else (self.squares.mT, tail, head)
             sums = (matrix @ x[..., far.flatten(), None]).squeeze(-1)
             return torch.zeros_like(x).index_add_(-1, near.flatten(), sums)
@@ -105,7 +105,7 @@ def _totals(flow: Sequence[_Energy], end: str, like: Tensor) -> Tensor:
 
 
 def _solve(flow: Sequence[_Energy], diagonal: Tensor, right: Tensor, tolerance: float) -> Tensor:
-    """Solve ``L x = right`` at the free classes for the Laplacian L of the flow, by conjugate gradients."""
+    """Solve ``L x = right`` on the free classes by conjugate gradients; L is the Laplacian of ``flow``."""
 
     def free(values: Tensor) -> Tensor:
         return values.index_fill(-1, torch.zeros(1, dtype=torch.long, device=values.device), 0.0)
@@ -137,9 +137,9 @@ def _solve(flow: Sequence[_Energy], diagonal: Tensor, right: Tensor, tolerance: 
 
 
 def _length(energy: Sequence[_Energy], logs: Tensor, direction: Tensor) -> Tensor:
-    """Choose how far to go, per member: never uphill, and as far as doubling the step leads downhill.
+    """Choose the length of the step, ``(*members, 1)``: doubled for as long as that makes F smaller.
 
-    Where no summand of F changes by more than a factor e, the full step leads downhill for certain.
+    The first length changes no summand of F by more than a factor e, which never makes F larger.
     """
 
     def height(length: Tensor) -> Tensor:
@@ -161,13 +161,13 @@ def _length(energy: Sequence[_Energy], logs: Tensor, direction: Tensor) -> Tenso
 
 
 def _without_powers_of_two(graph: Graph, weights: Weights) -> dict[str, Tensor]:
-    """Rescale each channel by the power of two in the largest product behind it."""
+    """Rescale each channel by the power of two in the largest product of weights from it to an output."""
     exponents = choose("maxprod", graph, weights).suffix(graph, weights).frexp().exponent
     return rescale(graph, weights, torch.exp2(exponents[..., 1:].double()))
 
 
 def _lonely(graph: Graph, gap: Tensor) -> str:
-    """Say which tensors the first class without weights on one side belongs to."""
+    """Return the message for the first class that has no non-zero weight on one side."""
     classes = 1 + (~gap.isfinite()).reshape(-1, gap.shape[-1]).any(0).nonzero()[0].item()
     names = [name for name, e in graph.edges.items() if bool((e.head == classes).any() | (e.tail == classes).any())]
     return f"{', '.join(names)}: a hidden node has no non-zero weight on one side, so no balanced gauge"

@@ -49,7 +49,7 @@ class Edges:
 
 
 def _as_range(classes: Tensor) -> slice | None:
-    """Return the classes as a slice if they follow each other, as those of a layer do; slices are views."""
+    """Return the classes as a slice if they are consecutive, as in a layer: indexing with a slice is a view."""
     listed = classes.flatten().tolist()
     return slice(listed[0], listed[-1] + 1) if listed == list(range(listed[0], listed[-1] + 1)) else None
 
@@ -79,9 +79,9 @@ class Incidence:
 
     Attributes:
         block: the channels.
-        name: the tensor.
-        table: flat positions of each channel's entries in the tensor's own dims, ascending, ``(n, k)``.
-        ends: class at the far end of each of them, ``(n, k)``.
+        name: name of the tensor.
+        table: flat positions of each channel's k entries in the tensor's own dims, ascending, ``(n, k)``.
+        ends: class at the far end of each entry, ``(n, k)``.
     """
 
     block: Block
@@ -95,10 +95,10 @@ class Graph:
     """Channel classes of a network and the edges between them.
 
     Attributes:
-        shapes: own shape of every parameter tensor.
-        edges: class of head and tail of every entry of every parameter tensor.
-        blocks: the hidden channels, each class from 1 on in one of them; the order is that of an explicit skeleton's
-            lists.
+        shapes: own shape of every parameter tensor, by name.
+        edges: classes at both ends of every entry of every parameter tensor, by name.
+        blocks: blocks of hidden channels, with each class 1..K in exactly one; an explicit skeleton has its lists in
+            this order.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -117,10 +117,10 @@ class Graph:
 
     @cached_property
     def from_inputs(self) -> tuple[Incidence, ...]:
-        """A tensor into every block, in an order in which the tails of each have had their turn.
+        """One tensor into every block, in an order in which all its tails are in earlier blocks or inputs.
 
-        Where several tensors write a block, it is the first that can be: into a residual stream its stem, for all
-        others read the stream.
+        Where several tensors write a block, the first one that fits this order is taken: for a residual stream the
+        stem, because all others read the stream.
 
         Raises:
             ValueError: there is no such order.
@@ -129,7 +129,7 @@ class Graph:
 
     @cached_property
     def towards_outputs(self) -> tuple[Incidence, ...]:
-        """A tensor out of every block, in an order in which the heads of each have had their turn.
+        """One tensor out of every block, in an order in which all its heads are in earlier blocks or outputs.
 
         It is not the reverse of :attr:`from_inputs`: a residual stream is the first in both.
 
@@ -139,10 +139,10 @@ class Graph:
         return self._ordered(reversed(self.blocks), "tail", "head")
 
     def incident(self, name: str, side: str, block: Block) -> Incidence | None:
-        """Find the entries of a tensor that have each class of a block at one side.
+        """Find the entries of one tensor that lead into, or out of, each class of a block.
 
         Args:
-            name: the tensor.
+            name: name of the tensor.
             side: ``head`` for the entries that lead into the block, ``tail`` for those that lead out of it.
             block: the channels.
 
@@ -163,12 +163,12 @@ class Graph:
         return Incidence(block, name, table, far.expand(shape).flatten()[table])
 
     def _ordered(self, blocks: Iterable[Block], near: str, far: str) -> tuple[Incidence, ...]:
-        """Take block after block that has a tensor whose far ends have all been reached."""
-        waiting, found, reached = list(blocks), list[Incidence](), {0}
+        """Order the blocks so that each has a tensor with all its far ends in earlier blocks or the anchor."""
+        waiting, ordered, reached = list(blocks), list[Incidence](), {0}
         far_ends = {name: set(getattr(edges, far).flatten().tolist()) for name, edges in self.edges.items()}
         while waiting:
             names = [name for name, ends in far_ends.items() if ends <= reached]
-            # Biases last: they could always be taken, but they are often zero.
+            # Biases last: they fit at every place of the order, but they are often zero.
             names.sort(key=lambda name: len(self.shapes[name]) == 1)
             nearest = (at for name in names for block in waiting if (at := self.incident(name, near, block)))
             if (at := next(nearest, None)) is None:
@@ -176,12 +176,12 @@ class Graph:
                 way = "from the inputs to" if near == "head" else "to the outputs from"
                 raise ValueError(f"no tensor leads {way} the channels of classes {start} to {stop - 1}")
             waiting.remove(at.block)
-            found.append(at)
+            ordered.append(at)
             reached |= set(range(at.block.start, at.block.stop))
-        return tuple(found)
+        return tuple(ordered)
 
     def members(self, weights: Weights) -> tuple[int, ...]:
-        """Leading member dims that all tensors of ``weights`` share."""
+        """Return the leading member dims, which all tensors of ``weights`` share."""
         name, own = next(iter(self.shapes.items()))
         return tuple(weights[name].shape[: weights[name].dim() - len(own)])
 

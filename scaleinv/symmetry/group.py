@@ -52,7 +52,7 @@ def random_scales(
 
 
 def to_gauge(graph: Graph, weights: Weights, skeleton: Skeleton, targets: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Rescale until the skeleton's out-edges have given magnitudes; signs and the function stay.
+    """Rescale so that the skeleton's out-edges get the magnitudes of ``targets``; signs and the function stay.
 
     ``lambda_c = |S_c| / |S_c(targets)|`` with the suffix S (maths.md, theorem 4).
 
@@ -60,7 +60,7 @@ def to_gauge(graph: Graph, weights: Weights, skeleton: Skeleton, targets: Sequen
         graph: the network.
         weights: tensors ``(*members, own shape)``.
         skeleton: its out-edges must have non-zero weights.
-        targets: their magnitudes to reach, one tensor per pick; signs do not count.
+        targets: magnitudes for the out-edges, one tensor per pick, shaped as what it reads; their signs are ignored.
 
     Returns:
         The rescaled weights.
@@ -69,10 +69,10 @@ def to_gauge(graph: Graph, weights: Weights, skeleton: Skeleton, targets: Sequen
 
 
 def to_unit_gauge(graph: Graph, weights: Weights, skeleton: Skeleton) -> dict[str, Tensor]:
-    """Rescale until every out-edge of the skeleton is exactly +-1: :func:`to_gauge` with ``lambda_c = |S_c|``.
+    """Rescale so that every out-edge of the skeleton is exactly +-1: :func:`to_gauge` with ``lambda_c = |S_c|``.
 
     Raises:
-        ValueError: an out-edge is zero, or the rescaled weights are outside of what their dtype can hold.
+        ValueError: an out-edge is zero, or the rescaled weights leave the range of their dtype.
     """
     require_nonzero(graph, weights, skeleton)
     scales = skeleton.suffix(graph, weights).abs()
@@ -105,7 +105,7 @@ def reparametrize(
 
 
 def require_nonzero(graph: Graph, weights: Weights, skeleton: Skeleton) -> None:
-    """Raise if a fixed weight of the skeleton is zero: no rescaling makes it anything else.
+    """Raise if a fixed weight of the skeleton is zero, which no rescaling changes.
 
     Raises:
         ValueError: naming the tensor.
@@ -119,7 +119,7 @@ def require_range(products: Tensor) -> None:
     """Raise unless products of skeleton weights are normal numbers: finite, and not so small that digits are lost.
 
     Raises:
-        ValueError: with a skeleton whose products are the largest possible.
+        ValueError: a product is out of range; the message names the skeleton with the largest products.
     """
     sizes, limits = products.abs(), torch.finfo(products.dtype)
     if not ((sizes >= limits.tiny) & (sizes <= limits.max)).all():

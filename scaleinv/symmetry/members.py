@@ -1,8 +1,8 @@
-"""Numbers of the members of a stack: tensors ``(members,)``, or one float that all members have."""
+"""Values per member of a stack: a tensor ``(members,)``, or one float for all members."""
 
 from torch import Tensor
 
-# An option so annotated may be a list in a configuration, and is then an axis of the stack.
+# An option with this annotation may be a list in a configuration; it is then an axis of the stack.
 PerMember = float | Tensor
 
 

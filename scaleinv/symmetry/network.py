@@ -21,7 +21,7 @@ class UnsupportedNetworkError(ValueError):
 
 @dataclass(frozen=True)
 class Layer:
-    """One affine map and the activation behind it.
+    """One affine map and the activation after it.
 
     Attributes:
         weight: name of the matrix, own shape ``(out, in)``.
@@ -43,8 +43,8 @@ class Network:
         graph: channel classes and edges, under the module's parameter names.
         inputs: shape of one input: ``(features,)``, or ``(channels, height, width)``.
         outputs: number of outputs.
-        chain: the affine maps from the inputs to the outputs, if the network is nothing but a chain of them and of
-            positively homogeneous activations (its gradients then have a closed form); else empty.
+        chain: affine maps from the inputs to the outputs, if the network consists of nothing but them and
+            positively homogeneous activations in a row (its gradients then have a closed form); else empty.
     """
 
     make: Callable[[], nn.Module]
@@ -60,12 +60,12 @@ class Network:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Of a chain: number of inputs, of each layer's hidden nodes, and of outputs."""
+        """Widths of a chain: number of inputs, of nodes in each hidden layer, and of outputs."""
         return (self.features, *(self.graph.shapes[layer.weight][0] for layer in self.chain))
 
     @cached_property
     def activations(self) -> int:
-        """Number of scalars that an input passes through: itself, and the outputs of all modules with parameters."""
+        """Number of scalars computed per input: the input itself and the outputs of all modules with parameters."""
         counts = [self.features]
         module = self.drawn(0).to("meta").eval()
         for part in module.modules():
@@ -96,14 +96,14 @@ class Network:
         return x
 
     def init(self, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-        """Draw PyTorch's default initialisation, one member a seed.
+        """Draw PyTorch's default initialisation, one member per seed.
 
         Args:
-            seeds: one seed a member; equal seeds give equal members.
+            seeds: one seed per member; equal seeds give equal members.
             dtype: of the weights; the draw itself is always float32.
 
         Returns:
-            Weights ``(members, ...)``.
+            Weights ``(members, own shape)``.
         """
         drawn = {seed: dict(self.drawn(seed).named_parameters()) for seed in dict.fromkeys(seeds)}
         return {
@@ -111,9 +111,9 @@ class Network:
         }
 
     def buffers(self, members: int, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-        """Return what a module keeps besides its parameters (running statistics, say), ``(members, ...)``.
+        """Return the module's buffers (running statistics, for example), ``(members, ...)`` by name.
 
-        Floats are in ``dtype``. A chain has none.
+        Floats are in ``dtype``. A chain has no buffers.
         """
         return {
             name: torch.stack([b.to(dtype) if b.is_floating_point() else b] * members)
@@ -121,7 +121,7 @@ class Network:
         }
 
     def drawn(self, seed: int) -> nn.Module:
-        """Make the module with a seed of its own; the global generator is left alone."""
+        """Make the module with the initialisation of ``seed``; the global generator is left as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.random.default_generator.manual_seed(seed)
             return self.make()
@@ -162,7 +162,7 @@ def fresh(model: nn.Module) -> nn.Module:
     """Return a copy of ``model`` on the CPU, in float32, with every module's weights drawn anew.
 
     Raises:
-        UnsupportedNetworkError: a module has weights, and no ``reset_parameters`` that draws them.
+        UnsupportedNetworkError: a module has parameters but no ``reset_parameters()``.
     """
     copied = deepcopy(model).to("cpu", torch.float32)
     for name, part in copied.named_modules():

@@ -1,6 +1,6 @@
 """Skeletons: one outgoing and one incoming edge for every hidden channel (maths.md, 2.1 and 2.7).
 
-The out-edges T carry the fixed weights, one a class; they form a tree towards the anchor. The in-edges A lead
+The out-edges T carry the fixed weights, one per class; they form a tree towards the anchor. The in-edges A lead
 back to the inputs. In the source both lie on the diagonals; here they are two separate choices.
 """
 
@@ -23,7 +23,7 @@ class Pick:
         name: the parameter tensor.
         classes: the block's classes, shape ``(n,)``.
         index: flat position of each class's entry in the tensor's own dims, ``(n,)`` or ``(*members, n)``.
-        ends: class at the far end of each entry (the head of an out-edge, the tail of an in-edge); like index.
+        ends: class at the far end of each entry (the head of an out-edge, the tail of an in-edge); shaped as index.
         own: number of the tensor's own dims.
     """
 
@@ -37,7 +37,7 @@ class Pick:
     def span(self) -> slice | None:
         """The index as a slice, if its entries are evenly spaced (a diagonal's are); else None.
 
-        A strided view is read and written faster than through an index.
+        A strided view is faster to read and write than indexed entries.
         """
         if self.index.dim() > 1 or len(self.index) < 2:
             return None
@@ -101,8 +101,8 @@ class Skeleton:
     """The out-edges T and the in-edges A of all hidden channels.
 
     Attributes:
-        out: T, one pick a block, in an order in which each pick's heads come before it.
-        into: A, one pick a block, in an order in which each pick's tails come before it.
+        out: T, one pick per block, in an order in which all heads of a pick are in earlier picks or outputs.
+        into: A, one pick per block, in an order in which all tails of a pick are in earlier picks or inputs.
     """
 
     out: tuple[Pick, ...]
@@ -117,12 +117,12 @@ class Skeleton:
         return _products(self.out, graph, _read(self.out, weights), weights)
 
     def suffix_ratio(self, graph: Graph, weights: Weights, targets: Sequence[Tensor]) -> Tensor:
-        """Compute ``S_c(weights) / S_c(targets)``, one factor after the other, so that neither can leave its range.
+        """Compute ``S_c(weights) / S_c(targets)`` as a product of ratios, since S itself could overflow or underflow.
 
         Args:
             graph: the network.
             weights: tensors ``(*members, own shape)``.
-            targets: other weights at the out-edges, one tensor per pick.
+            targets: other weights of the out-edges, one tensor per pick.
 
         Returns:
             The ratios, shape ``(*members, K + 1)``.
@@ -143,7 +143,7 @@ class Skeleton:
         return _masks(self.out, graph)
 
     def is_root(self, graph: Graph) -> list[Tensor]:
-        """Return, for every pick of ``into``, which of its edges are free (not in T); shapes ``(..., n)``."""
+        """Return, for every pick of ``into``, which edges are free (not in T); ``(n,)`` or ``(*members, n)``."""
         fixed = self.fixed(graph)
         free = []
         for pick in self.into:
@@ -165,14 +165,14 @@ class Skeleton:
 
 
 def take(values: Tensor, index: Tensor) -> Tensor:
-    """Return ``values[..., index]`` along the last dim, the index the same for all members or one for each."""
+    """Return ``values[..., index]``; the index is ``(n,)``, or ``(*members, n)`` where it differs between members."""
     if index.dim() == 1:
         return values.index_select(-1, index)
     return values.gather(-1, index.expand(*values.shape[:-1], -1))
 
 
 def add_at_(totals: Tensor, index: Tensor, values: Tensor) -> None:
-    """Add ``values`` to ``totals[..., index]`` in place; an index may occur more than once."""
+    """Add ``values`` to ``totals[..., index]`` in place; an index may occur several times."""
     if index.dim() == 1:
         totals.index_add_(-1, index, values)
     else:
@@ -184,7 +184,7 @@ def _read(picks: Sequence[Pick], weights: Weights) -> list[Tensor]:
 
 
 def _products(picks: Sequence[Pick], graph: Graph, factors: Sequence[Tensor], weights: Weights) -> Tensor:
-    """Multiply a factor per edge along the picks, each with the product at its far end; 1 at the anchor."""
+    """Multiply factors along the picks, ``(*members, K + 1)``: each by the product at its far end; 1 at the anchor."""
     like = next(iter(weights.values()))
     products = torch.ones(*graph.members(weights), graph.hidden + 1, dtype=like.dtype, device=like.device)
     for pick, factor in zip(picks, factors, strict=True):
@@ -199,7 +199,7 @@ def _broadcast_members(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _pick(graph: Graph, at: Incidence, choice: Tensor) -> Pick:
-    """Pick entry number ``choice[..., c]`` of those of every channel c; shape ``(n,)`` or ``(*members, n)``."""
+    """Pick entry number ``choice[..., c]`` of the entries of channel c; choice is ``(n,)`` or ``(*members, n)``."""
     index, ends = (
         listed.expand(*choice.shape, -1).gather(-1, choice.unsqueeze(-1)).squeeze(-1) for listed in (at.table, at.ends)
     )
@@ -208,9 +208,9 @@ def _pick(graph: Graph, at: Incidence, choice: Tensor) -> Pick:
 
 
 def default(graph: Graph, weights: Weights) -> Skeleton:
-    """Choose the source's diagonals, modulo the layer's other side, which fits any widths.
+    """Choose the source's diagonals, modulo the width of the layer's other side, so that all widths fit.
 
-    ``T[c] = (c mod d_out, c)`` and ``A[r] = (r, r mod d_in)`` (maths.md, 2.7); of a kernel the middle tap.
+    ``T[c] = (c mod d_out, c)`` and ``A[r] = (r, r mod d_in)`` (maths.md, 2.7); in a kernel, the middle tap.
     """
 
     def pick(at: Incidence) -> Pick:
@@ -237,8 +237,7 @@ def maxprod(graph: Graph, weights: Weights) -> Skeleton:
 def hungarian(graph: Graph, weights: Weights) -> Skeleton:
     """Match hidden nodes to rows at least total cost ``||D W| - 1|`` (thesis, 6.3.1); D as in ``reparametrize``.
 
-    The cost is not invariant: a rescaled network may get another choice, and most do. :func:`log_hungarian` mends
-    that.
+    The cost is not invariant: most rescaled networks get another skeleton. :func:`log_hungarian` is invariant.
     """
     return _matched(graph, weights, lambda scaled: (scaled - 1).abs())
 
@@ -249,13 +248,13 @@ def log_hungarian(graph: Graph, weights: Weights) -> Skeleton:
 
 
 def explicit(graph: Graph, weights: Weights, out: Sequence, into: Sequence) -> Skeleton:
-    """Use the edges that the caller gives.
+    """Use the edges that the caller lists.
 
     Args:
         graph: the network.
         weights: only their device is used.
-        out: for every hidden layer, the row (node of the next layer) of each node's out-edge.
-        into: for every hidden layer, the column (node of the layer before) of each node's in-edge.
+        out: row index of each node's out-edge (node of the next layer), one list per hidden layer.
+        into: column index of each node's in-edge (node of the layer before), one list per hidden layer.
 
     Raises:
         ValueError: a list has the wrong length or a node outside the layer; the message says which.
@@ -270,11 +269,11 @@ def explicit(graph: Graph, weights: Weights, out: Sequence, into: Sequence) -> S
 
 
 def _check_lists(graph: Graph, out: Sequence, into: Sequence) -> None:
-    for key, order, given in (("out", graph.towards_outputs, out), ("into", graph.from_inputs, into)):
-        if len(given) != len(graph.blocks):
-            raise ValueError(f"skeleton.{key} lists {len(given)} hidden layers, the network has {len(graph.blocks)}")
+    for key, order, lists in (("out", graph.towards_outputs, out), ("into", graph.from_inputs, into)):
+        if len(lists) != len(graph.blocks):
+            raise ValueError(f"skeleton.{key} lists {len(lists)} hidden layers, the network has {len(graph.blocks)}")
         shapes = {at.block: at.table.shape for at in order}
-        for number, (block, nodes) in enumerate(zip(graph.blocks, given, strict=True), 1):
+        for number, (block, nodes) in enumerate(zip(graph.blocks, lists, strict=True), 1):
             width, limit = shapes[block]
             if len(nodes) != width or not all(isinstance(n, int) and 0 <= n < limit for n in nodes):
                 raise ValueError(
@@ -296,12 +295,12 @@ CHANGE_UNDER_RESCALING = ("hungarian",)
 
 
 def check_choice(choice: str | Mapping, graph: Graph) -> None:
-    """Find out whether :func:`choose` can make a skeleton, without weights.
+    """Check that :func:`choose` can make the skeleton; this needs no weights.
 
     Raises:
         ValueError: no such choice, lists that do not fit the network, or channels that cannot be reached.
     """
-    _ = graph.from_inputs, graph.towards_outputs  # they raise
+    _ = graph.from_inputs, graph.towards_outputs  # both raise where channels cannot be reached
     if isinstance(choice, Mapping):
         if set(choice) != {"out", "into"}:
             raise ValueError(f"an explicit skeleton has the keys out and into, got {sorted(choice)}")
@@ -333,12 +332,12 @@ def _choose(
     Args:
         graph: the network.
         weights: tensors ``(*members, own shape)``.
-        order: of the blocks, and by which tensors they are left or reached.
+        order: the blocks, in the order of choosing, each with the entries to choose from.
         choice: maps ``|w|`` times the product at the far end, ``(*members, n, k)``, to entry numbers
             ``(*members, n)``.
 
     Returns:
-        One pick a block.
+        One pick per block.
     """
     like = next(iter(weights.values()))
     # In float64: products along deep skeletons underflow in float32.
@@ -358,7 +357,7 @@ def _matched(graph: Graph, weights: Weights, cost: Callable[[Tensor], Tensor]) -
 
     def match(at: Incidence, scored: Tensor) -> Tensor:
         channels, entries = scored.shape[-2:]
-        # Where there are fewer entries than channels an entry number serves several channels, as evenly as can be.
+        # With fewer entries than channels, an entry number serves several channels, as evenly as possible.
         copies = -(-channels // entries)
         tiled = cost(scored).repeat_interleave(copies, dim=-1)
         flat = tiled.flatten(0, -3) if tiled.dim() > 2 else tiled[None]

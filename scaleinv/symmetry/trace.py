@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 from scaleinv.symmetry.graph import Block, Edges, Graph, Weights
 from scaleinv.symmetry.network import Layer, Network, UnsupportedNetworkError, fresh
 
-# Parameters that a module of each covered type has; its code is known, so its parameters are all that it can use.
+# Parameter names of each covered type. A module with any other may compute something else, and is refused.
 _PARAMETERS: dict[type[nn.Module], frozenset[str]] = {
     nn.Linear: frozenset({"weight", "bias"}),
     **dict.fromkeys((nn.Sequential, nn.ReLU, nn.LeakyReLU, nn.Identity, nn.Dropout, nn.Flatten), frozenset()),
@@ -22,7 +22,7 @@ def describe(model: nn.Module) -> Network:
     """Find the channel classes and edges of a model.
 
     Covers ``nn.Sequential``, nested or not, of Linear, ReLU, LeakyReLU, Identity, Dropout (the description is
-    that of evaluation mode) and a leading Flatten. A module counts by its exact type: a subclass, a hook or a
+    that of evaluation mode) and a leading Flatten. Only exact types are covered: a subclass, a hook or a
     parametrization may compute something else, and is refused.
 
     Args:
@@ -32,7 +32,7 @@ def describe(model: nn.Module) -> Network:
         Its description, under the model's own parameter names.
 
     Raises:
-        UnsupportedNetworkError: a part is not covered; the message names it, says why and what to do.
+        UnsupportedNetworkError: a part is not covered; the message names the part, the reason and a remedy.
     """
     layers: list[Layer] = []
     shapes: dict[str, tuple[int, ...]] = {}
@@ -85,7 +85,7 @@ def read_weights(model: nn.Module, graph: Graph) -> dict[str, Tensor]:
 
 
 def require_finite(weights: Weights) -> None:
-    """Refuse weights of which one is NaN or infinite.
+    """Refuse weights that contain NaN or infinite numbers.
 
     Raises:
         ValueError: naming the tensor.
@@ -109,7 +109,7 @@ def _parts(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
 
 
 def _require_plain(name: str, module: nn.Module) -> None:
-    """Refuse a module whose type does not tell what it computes."""
+    """Refuse a module that may compute something else than its type does."""
     place = _place(name, module)
     if parametrize.is_parametrized(module):
         tensors = ", ".join(module.parametrizations)  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ def _place(name: str, module: nn.Module) -> str:
 
 
 def _memory(parameter: Tensor) -> int:
-    """Return where a parameter's numbers lie; on devices without memory, which object it is."""
+    """Return the address of a parameter's data; on the meta device, which has none, the identity of the object."""
     return parameter.data_ptr() or id(parameter)
 
 
