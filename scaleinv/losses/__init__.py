@@ -1,4 +1,4 @@
-"""Losses: what is minimised, and how an image is scored; a configuration names one by its module."""
+"""Losses, and how images are scored; a configuration names one by its module."""
 
 from scaleinv.losses.base import Loss, Score
 from scaleinv.losses.cross_entropy import CrossEntropy

@@ -9,11 +9,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Score:
-    """What images cost each member: shapes ``(members, images)``, or ``(members,)`` when summed.
+    """Loss and correctness of images per member: shapes ``(members, images)``, or ``(members,)`` when summed.
 
     Attributes:
-        loss: of every image.
-        correct: whether the largest output is the label's (the first of equal ones counts), or how often.
+        loss: loss of every image, or their sum.
+        correct: whether the largest output is at the label (of equal ones the first), or the number of such images.
     """
 
     loss: Tensor
@@ -26,11 +26,10 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Loss(ABC):
-    """What is minimised. Subclasses are frozen dataclasses; their fields are its configuration keys.
+    """Options of a loss function. Subclasses are frozen dataclasses; their fields are its configuration keys.
 
-    The records' train_loss, val_loss and test_loss are means of this very loss over the images of a split, smoothing
-    included; penalties are not part of them. Accuracies mean the same under every loss: compare losses between runs
-    of one loss only, accuracies between any.
+    The records' train_loss, val_loss and test_loss are means of this loss over the images of a split, with smoothing,
+    without penalties. Compare losses only between runs with the same loss; accuracies mean the same under every loss.
 
     Members are ordered by group; the members of a group see the same images.
     """
@@ -41,7 +40,7 @@ class Loss(ABC):
         Args:
             labels: ``(groups, images)``.
             classes: number of outputs.
-            dtype: of the outputs.
+            dtype: dtype of the outputs.
 
         Returns:
             Shape ``(groups, classes, images)``.
@@ -51,11 +50,11 @@ class Loss(ABC):
 
     @abstractmethod
     def delta_(self, logits: Tensor, targets: Tensor, out: Tensor) -> Tensor:
-        """Compute the gradient of a batch's mean loss by the outputs.
+        """Compute the gradient of a batch's mean loss by the outputs, in place.
 
         Args:
             logits: ``(members, classes, batch)``.
-            targets: see :meth:`targets`; of one batch per group.
+            targets: targets of one batch per group, ``(groups, classes, batch)``; see :meth:`targets`.
             out: contiguous, shaped as the logits; the result is written there.
         """
 
@@ -87,5 +86,5 @@ class Loss(ABC):
 
 
 def by_group(tensor: Tensor, groups: int) -> Tensor:
-    """View ``(members, ...)`` as ``(groups, members of one, ...)``, so that it broadcasts with targets."""
+    """View ``(members, ...)`` as ``(groups, members per group, ...)``, so that it broadcasts with targets."""
     return tensor.view(groups, -1, *tensor.shape[1:])

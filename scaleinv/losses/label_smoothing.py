@@ -12,10 +12,10 @@ from scaleinv.losses._softmax import SoftmaxLoss, log_probability
 class LabelSmoothing(SoftmaxLoss):
     """Cross-entropy to ``t = (1 - s) [c is the label] + s / classes``; as ``cross_entropy(label_smoothing=s)``.
 
-    Its least value is the entropy of t, not 0. The published losses are smoothed too: see :class:`Loss`.
+    Its smallest value is the entropy of t, not 0. The recorded losses are smoothed too: see :class:`Loss`.
 
     Attributes:
-        smoothing: s, the share that all classes divide evenly; 0 is cross-entropy.
+        smoothing: s, the probability that is spread evenly over all classes; 0 is cross-entropy.
     """
 
     smoothing: float = 0.1

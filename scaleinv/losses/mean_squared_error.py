@@ -12,7 +12,7 @@ from scaleinv.losses.base import Loss, by_group
 class MeanSquaredError(Loss):
     """``mean_c (z_c - t_c)^2``; as ``torch.nn.functional.mse_loss``.
 
-    A class is a target of 1 at the label and 0 elsewhere, compared with the outputs themselves, without a softmax.
+    The target t is 1 at the label and 0 elsewhere; z are the outputs themselves, without a softmax.
     """
 
     def delta_(self, logits: Tensor, targets: Tensor, out: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Arithmetic on lists of tensors in few launches: PyTorch's private kernels, with plain loops where it has none.
+"""Arithmetic on lists of tensors in few launches: PyTorch's private kernels, or plain loops where they are missing.
 
-All functions but :func:`sqrt` work in place, on the first list. A number may be one per member, ``(members,)``; then
-the loops are taken.
+All functions but :func:`sqrt` work in place, on the first list. A number may be one per member, ``(members,)``; it
+then takes the loops.
 """
 
 import torch
@@ -93,11 +93,11 @@ def adam_(
     """Update Adam's means and write ``m_hat / (sqrt(v_hat) + eps)`` into ``directions`` (thesis, eq. 1.9, 1.10).
 
     Args:
-        directions: any memory; PyTorch's kernel moves zeros by a step of size -1, which leaves the direction.
-        grads: of this step.
-        means: of the gradients, so far.
-        squares: means of their squares, so far.
-        step: number of this step, counted from 1; float32, on the device.
+        directions: tensors to write into. PyTorch's kernel moves parameters: with lr -1, zeros become the direction.
+        grads: gradients of this step.
+        means: running means of the gradients.
+        squares: running means of the squared gradients.
+        step: number of this step, counted from 1; float32, shape ``()``, on the device.
         beta1: decay of the means.
         beta2: decay of the means of the squares.
         eps: added to the denominator.

@@ -27,7 +27,7 @@ class Adam(Optimizer):
     weight_decay: PerMember = 0.0
 
     def rule(self) -> GradientTransformation:
-        """Return L2 regularisation followed by Adam's scaling."""
+        """Return L2 regularisation followed by Adam's rule."""
         return chain(add_decayed(self.weight_decay), scale_by_adam(self.beta1, self.beta2, self.eps))
 
 

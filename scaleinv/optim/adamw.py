@@ -24,5 +24,5 @@ class AdamW(Optimizer):
     weight_decay: PerMember = 0.01
 
     def rule(self) -> GradientTransformation:
-        """Return Adam's scaling followed by the decay."""
+        """Return Adam's rule followed by the decay."""
         return chain(scale_by_adam(self.beta1, self.beta2, self.eps), add_decayed(self.weight_decay))

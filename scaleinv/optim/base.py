@@ -1,7 +1,7 @@
 """Optimizers as data: pure pairs of functions that turn gradients into directions.
 
-A transformation never sees a learning rate: a chart's retraction multiplies the direction by ``-lr``, one number a
-member, so every optimizer takes a whole learning-rate grid without knowing. It never knows the space either.
+A transformation knows neither the learning rate nor the space. A chart's retraction multiplies the direction by
+``-lr``, one number per member, so every optimizer can train a whole learning-rate grid at once.
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ from scaleinv.spaces.base import Chart, Coords
 from scaleinv.symmetry.members import PerMember
 from scaleinv.symmetry.network import Network
 
-# A nest of dicts with tensors as leaves, which is what a checkpoint can store.
+# Nested dicts with tensors as leaves, which is what a checkpoint can store.
 State = dict[str, Any]
 
 
@@ -28,10 +28,10 @@ class Point:
 
     Attributes:
         weights: tensors ``(members, own shape)``, in the chart's own gauge; not to be changed.
-        images: of the batch, ``(groups, batch, features)``; members are split evenly over the groups.
-        logits: outputs for them, ``(members, classes, batch)``.
-        network: what is trained.
-        chart: in which coordinates.
+        images: images of the batch, ``(groups, batch, features)``; members are split evenly over the groups.
+        logits: outputs for these images, ``(members, classes, batch)``.
+        network: network that is trained.
+        chart: chart that it is trained in.
     """
 
     weights: dict[str, Tensor]
@@ -41,7 +41,7 @@ class Point:
     chart: Chart
 
     def coords(self) -> Coords:
-        """Return the coordinates of the weights, which are worked out at the first call; not to be changed."""
+        """Return the coordinates of the weights, computed at the first call; not to be changed."""
         return self._coords
 
     @cached_property
@@ -56,14 +56,14 @@ class GradientTransformation(NamedTuple):
         init: ``coords -> state``.
         update: ``(grads, state, point) -> (direction, state)``. It owns ``grads`` and ``state``; it returns the state
             in the same tensors; the direction shares no memory with it. The direction is zero where gradients and
-            coordinates are zero. See :func:`kept`, which holds a rule to this.
+            coordinates are zero. See :func:`kept`, which enforces this.
     """
 
     init: Callable[[Coords], State]
     update: Callable[[Coords, State, Point], tuple[Coords, State]]
 
 
-# The direction is the gradient. Whoever compares with ``is`` may descend without writing the gradient out.
+# The direction is the gradient. Where ``rule is IDENTITY``, a step need not write the gradient out.
 IDENTITY = GradientTransformation(lambda coords: {}, lambda grads, state, point: (grads, state))
 
 
@@ -83,7 +83,7 @@ class Optimizer(ABC):
         """Return the update rule, with its memory."""
 
     def transformation(self) -> GradientTransformation:
-        """Return the update rule, held to its contract, and without its memory if ``memory`` is False."""
+        """Return the update rule with its contract enforced, and without its memory if ``memory`` is False."""
         rule = self.rule()
         return kept(rule if self.memory else forgetful(rule), type(self).__name__)
 
@@ -131,25 +131,25 @@ def forgetful(rule: GradientTransformation) -> GradientTransformation:
 
 
 def kept(rule: GradientTransformation, name: str) -> GradientTransformation:
-    """Hold a rule to its contract.
+    """Enforce the contract of :class:`GradientTransformation` on a rule.
 
-    State that comes back in other tensors, as rules written for other libraries return it, is copied into the state's
-    own, which checkpoints and captured steps rely on. At its first step it is checked that the direction has the
+    If an update returns new tensors as its state, as rules written for other libraries do, they are copied into the
+    state's own tensors, which checkpoints and captured steps rely on. The first step checks that the direction has the
     gradients' names and shapes, and that it shares no memory with the state or the weights, which the retraction would
     overwrite.
 
     Args:
-        rule: any.
-        name: for messages.
+        rule: the transformation.
+        name: name of the optimizer, for messages.
 
     Raises:
-        ValueError: (from ``init`` or ``update``) the contract is broken in a way that cannot be mended.
+        ValueError: (from ``init`` or ``update``) the contract is broken in a way that copying cannot repair.
     """
     if rule is IDENTITY:
         return IDENTITY
     is_checked = False
     owner: State = {}
-    # The owner's tensors in other dicts, as the rule may put other tensors into them; good until it does.
+    # The tensors of ``owner`` in other dicts, because the rule may replace entries; made again after it has.
     lent: State = {}
 
     def init(coords: Coords) -> State:
@@ -160,7 +160,7 @@ def kept(rule: GradientTransformation, name: str) -> GradientTransformation:
         taken = {_memory(c) for c in coords.values()}
 
         def own(leaf: Tensor) -> Tensor:
-            """Return the tensor, or a copy if it is a weight or another part of the state."""
+            """Return the tensor, or a copy if it shares memory with a coordinate or another part of the state."""
             leaf = leaf.clone() if _memory(leaf) in taken else leaf
             taken.add(_memory(leaf))
             return leaf
@@ -185,7 +185,7 @@ def kept(rule: GradientTransformation, name: str) -> GradientTransformation:
 
 
 def _is_own(state: State, new: State) -> bool:
-    """Whether every tensor of ``new`` is the state's own."""
+    """Whether ``new`` consists of the state's own tensors."""
     for key, own in state.items():
         back = new.get(key)
         if back is not own and not (type(own) is type(back) is dict and _is_own(own, back)):
@@ -200,7 +200,7 @@ def _copy_back(state: State, new: State, name: str) -> None:
         raise ValueError(f"{name}: the state has {sorted(own)}, an update returned {sorted(back)}")
     moved = {path: leaf for path, leaf in back.items() if leaf is not own[path]}
     memory = {_memory(leaf) for leaf in own.values()}
-    # Two parts of a state may have changed places.
+    # Two parts of a state may have been swapped: copy both before either is overwritten.
     moved = {path: leaf.clone() if _memory(leaf) in memory else leaf for path, leaf in moved.items()}
     for path, leaf in moved.items():
         if leaf.shape != own[path].shape:
@@ -231,7 +231,7 @@ def _leaves(nest: Any, path: str = "") -> list[tuple[str, Any]]:
 
 
 def _copy(state: State, copy: Callable[[Tensor], Tensor] | None = None) -> State:
-    """Return a nest of new dicts with the same tensors, or with copies of them."""
+    """Return new nested dicts with the same tensors, or with ``copy(tensor)`` in their places."""
     return {
         key: _copy(part, copy) if type(part) is dict else copy(part) if copy else part for key, part in state.items()
     }

@@ -16,7 +16,7 @@ class RMSprop(Optimizer):
     Attributes:
         alpha: decay of the mean of the squared gradients.
         eps: added to the denominator.
-        momentum: of the scaled gradients.
+        momentum: momentum of the directions, as in SGD; 0 is none.
         weight_decay: L2 regularisation of the coordinates.
     """
 
@@ -26,7 +26,7 @@ class RMSprop(Optimizer):
     weight_decay: PerMember = 0.0
 
     def rule(self) -> GradientTransformation:
-        """Return L2 regularisation, RMSprop's scaling, momentum."""
+        """Return L2 regularisation followed by RMSprop's rule and momentum."""
         return chain(add_decayed(self.weight_decay), scale_by_rms(self.alpha, self.eps), momentum(self.momentum))
 
 

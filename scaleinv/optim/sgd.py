@@ -26,7 +26,7 @@ class SGD(Optimizer):
 
     Attributes:
         momentum: 0 is plain gradient descent (thesis, eq. 1.8).
-        nesterov: look ahead; needs a momentum.
+        nesterov: whether to use Nesterov's momentum; needs a momentum greater than 0.
         weight_decay: L2 regularisation of the coordinates.
     """
 

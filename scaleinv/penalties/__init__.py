@@ -1,4 +1,4 @@
-"""Penalties: what is added to the loss; a configuration names them by their modules."""
+"""Penalties: terms added to the loss; a configuration names them by their modules."""
 
 from scaleinv.penalties.base import Penalty, Term
 from scaleinv.penalties.l2_coords import L2Coords

@@ -19,12 +19,12 @@ class Penalty(ABC):
     """Options of a term that is added to the loss. Subclasses are frozen dataclasses; fields are configuration keys.
 
     Training follows the gradient of the batch's mean loss plus all penalties; decoupled decay (AdamW) comes on top of
-    that. The losses in the records are without penalties; what each adds after an epoch is the column
+    that. The losses in the records are without penalties; the value of each penalty after an epoch is in the column
     ``<name>_penalty``.
 
     Attributes:
-        strength: factor of the term, or one per member, ``(members,)``; at least 0. Strength 0 trains as no penalty
-            does, but for the round-off of writing the gradient out, which plain SGD otherwise need not do.
+        strength: factor of the term, or one per member, ``(members,)``; at least 0. Strength 0 trains as
+            without the penalty, except for round-off: plain SGD then has to write the gradient out.
     """
 
     strength: PerMember = 1e-4
@@ -37,7 +37,7 @@ class Penalty(ABC):
 
     @abstractmethod
     def attach(self, scene: "Scene") -> "Term":
-        """Begin to penalise members.
+        """Attach the penalty to the members of a scene.
 
         Raises:
             ValueError: the scene's space or network cannot have this penalty; the message says why.
@@ -50,17 +50,17 @@ class Penalty(ABC):
 
 
 class Term(ABC):
-    """A penalty at work on the members of a stack: a function of their weights, or of their coordinates.
+    """A penalty attached to a stack: a function of the weights, or of the coordinates, of its members.
 
     Attributes:
-        in_coordinates: whether it is a function of the coordinates.
+        in_coordinates: whether it is a function of the coordinates, not of the weights.
     """
 
     in_coordinates: bool = False
 
     @abstractmethod
     def value(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Return what it adds to the loss, ``(members,)``.
+        """Return what the term adds to the loss, ``(members,)``.
 
         Args:
             tensors: weights, or coordinates, ``(members, own shape)``, by name. Where a weight is fixed, there is no
@@ -68,17 +68,17 @@ class Term(ABC):
         """
 
     def add_gradient_(self, tensors: Mapping[str, Tensor], grads: Mapping[str, Tensor]) -> None:
-        """Add the gradient of :meth:`value` to that of the loss; as it stands here, by autograd.
+        """Add the gradient of :meth:`value` to that of the loss; this default uses autograd.
 
         This is part of the step, which a GPU may capture: tensor operations only.
 
         Args:
             tensors: see :meth:`value`.
-            grads: by the same tensors; changed in place. A gradient by a fixed weight is dropped later.
+            grads: gradients of the loss by the same tensors; changed in place; those by fixed weights are not used.
         """
         leaves = {name: t.detach().requires_grad_() for name, t in tensors.items()}
         with torch.enable_grad():
             total = self.value(leaves).sum()
-        found = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
-        for name, g in zip(leaves, found, strict=True):
+        added = torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
+        for name, g in zip(leaves, added, strict=True):
             grads[name].add_(g)

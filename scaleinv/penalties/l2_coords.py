@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 class L2Coords(Penalty):
     """``strength / 2 sum c^2`` over all coordinates; in an invariant space it is invariant under rescaling.
 
-    Its gradient joins after the pullback, as that of ``weight_decay`` does in SGD, Adam and RMSprop. In weight space
+    Its gradient is added after the pullback, as that of ``weight_decay`` is in SGD, Adam and RMSprop. In weight space
     it is :class:`scaleinv.penalties.L2Weights`. It depends on the skeleton, and in G-space it pulls the roots towards
     zero, which is a pole (maths.md, section 4).
     """
 
     def attach(self, scene: "Scene") -> HalfSquares:
-        """Penalise coordinates, if the space can tell them; see :meth:`Penalty.attach`."""
+        """Penalise coordinates, if the space can compute them; see :meth:`Penalty.attach`."""
         try:
             scene.chart.to_coords(scene.weights)
         except NotImplementedError as error:

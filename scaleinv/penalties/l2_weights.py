@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class L2Weights(Penalty):
     """``strength / 2 sum w^2`` over all weights, biases and fixed weights included, in the chart's own gauge.
 
-    Its gradient joins that of the loss before the pullback. Rescaling a network changes it; its minimum over all
+    Its gradient is added to that of the loss before the pullback. Rescaling a network changes it; its minimum over all
     rescalings is at the balanced network.
     """
 

@@ -1,1 +1,1 @@
-"""Probes: what else is measured during training."""
+"""Probes: further measurements during training."""

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a probe may look at. Nothing here is to be changed.
+    """What a probe may read; it must not change any of it.
 
     Attributes:
-        network: what is trained.
-        chart: in which coordinates.
-        data: on what.
-        members: networks of the stack, in the order of the member dim.
+        network: network that is trained.
+        chart: chart that it is trained in.
+        data: data set that it is trained on.
+        members: members of the stack, in the order of the member dim.
         weights: tensors ``(members, own shape)`` in the chart's own gauge; the same tensors are trained in place.
-        evaluator: scores ``weights`` on a split at any time, without a trace.
+        evaluator: scores ``weights`` on a split at any time, without an effect on training.
     """
 
     network: Network
@@ -58,15 +58,15 @@ class Probe(ABC):
 
     @abstractmethod
     def attach(self, scene: Scene) -> "Reading":
-        """Begin to measure members at their starting weights.
+        """Attach the probe to a scene, at its starting weights.
 
         Raises:
-            ValueError: the scene has not what the probe looks at.
+            ValueError: the scene lacks what the probe measures.
         """
 
 
 class Reading(ABC):
-    """A probe at work on the members of a stack."""
+    """A probe attached to a stack."""
 
     @abstractmethod
     def look(self) -> None:
@@ -84,8 +84,9 @@ class Reading(ABC):
         """Return what a checkpoint must hold."""
 
     def arrays(self) -> dict[str, Tensor]:
-        """Return what is no column (histograms, heat maps), ``(members, ...)`` by name; asked for once, at the end.
+        """Return results that are not columns (histograms, heat maps), ``(members, ...)`` by name.
 
-        A run writes it to ``arrays.safetensors``. What it is made of belongs into :meth:`tensors`.
+        A run calls this once, at the end, and writes them to ``arrays.safetensors``. What they are computed from
+        must be part of :meth:`tensors`.
         """
         return {}

@@ -12,8 +12,8 @@ class Progress:
 
     Attributes:
         step: steps taken so far, float64, shape ``()``, on the device: a captured step reads it anew at every replay.
-        steps_per_epoch: number of batches.
-        epochs: of the whole run.
+        steps_per_epoch: number of batches in an epoch.
+        epochs: number of epochs of the whole run.
     """
 
     step: Tensor
@@ -37,7 +37,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def factor(self, progress: Progress) -> Tensor | None:
-        """Return the multiplier of the next step, or None where it is always one.
+        """Return the multiplier for the next step, or None for a schedule that is always one.
 
         Tensor operations only, so that a step can be captured; no branch on a value.
 
@@ -46,7 +46,7 @@ class Schedule(ABC):
         """
 
     def check(self, steps_per_epoch: int, epochs: int) -> None:
-        """Find out whether the schedule fits into a run.
+        """Check that the schedule fits into a run.
 
         Raises:
             ValueError: it is longer than the run.
@@ -55,10 +55,10 @@ class Schedule(ABC):
 
 
 def require(condition: bool, message: str) -> None:
-    """Refuse options that make no schedule.
+    """Raise unless the condition holds.
 
     Raises:
-        ValueError: with the message.
+        ValueError: it does not; with ``message``.
     """
     if not condition:
         raise ValueError(message)

@@ -23,10 +23,10 @@ class Cosine(Schedule):
         require(0 <= self.end <= 1, f"end must be between 0 and 1, got {self.end}")
 
     def factor(self, progress: Progress) -> Tensor:
-        """Compute :func:`fall` of the share of the run that is over."""
+        """Compute :func:`fall` for the share of the run that is done."""
         return fall(progress.step / max(1, progress.steps), 1.0, self.end)
 
 
 def fall(share: Tensor, first: float, last: float) -> Tensor:
-    """Compute ``last + (first - last) (1 + cos(pi share)) / 2``."""
+    """Compute ``last + (first - last) (1 + cos(pi share)) / 2``, which falls from first to last for shares 0 to 1."""
     return (share * math.pi).cos().add(1).mul((first - last) / 2).add(last)

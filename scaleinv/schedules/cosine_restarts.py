@@ -14,7 +14,7 @@ class CosineRestarts(Schedule):
 
     Attributes:
         epochs: length of the first wave.
-        growth: each wave is so many times as long as the one before.
+        growth: length of each wave divided by that of the one before.
         end: factor at the end of each wave.
     """
 
@@ -33,7 +33,7 @@ class CosineRestarts(Schedule):
         require(self.epochs <= epochs, f"a wave of {self.epochs} epochs is longer than the run, which has {epochs}")
 
     def factor(self, progress: Progress) -> Tensor:
-        """Compute :func:`fall` of the share of the current wave that is over."""
+        """Compute :func:`fall` for the share of the current wave that is done."""
         length = self.epochs * progress.steps_per_epoch
         if self.growth == 1:
             return fall((progress.step % length) / length, 1.0, self.end)

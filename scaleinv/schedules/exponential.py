@@ -12,7 +12,7 @@ class Exponential(Schedule):
     """``exp(-rate * epoch)``, epochs counted from 0; as ``torch.optim.lr_scheduler.ExponentialLR``.
 
     Attributes:
-        rate: per epoch.
+        rate: decay rate per epoch.
     """
 
     rate: float

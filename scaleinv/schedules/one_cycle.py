@@ -15,7 +15,7 @@ class OneCycle(Schedule):
     The learning rate of the grid is the highest of the cycle.
 
     Attributes:
-        rise: share of the run on the way up.
+        rise: share of the run in which the factor rises.
         first: factor of the first step.
         last: factor of the last step.
     """
@@ -30,13 +30,13 @@ class OneCycle(Schedule):
         require(min(self.first, self.last) >= 0, "first and last must be at least 0")
 
     def check(self, steps_per_epoch: int, epochs: int) -> None:
-        """Refuse a way up, or down, of less than a step; see :meth:`Schedule.check`."""
+        """Refuse a rise or fall of less than one step; see :meth:`Schedule.check`."""
         run = steps_per_epoch * epochs
         fits = 1 < self.rise * run < run - 1
         require(fits, f"a cycle with rise {self.rise} does not fit into a run of {run} steps")
 
     def factor(self, progress: Progress) -> Tensor:
-        """Compute :func:`fall` of the share of the way up, or of the way down."""
+        """Compute :func:`fall` for the share of the rise, or of the fall, that is done."""
         top = self.rise * progress.steps - 1
         up = fall(progress.step / top, self.first, 1.0)
         down = fall((progress.step - top) / (progress.steps - 1 - top), 1.0, self.last)
