@@ -1,4 +1,4 @@
-"""Claims that users can check on a model of their own."""
+"""Checks of invariance that users can run on their own models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from scaleinv.training.stack import move_
 
 ONCE, EVERY_STEP = MODES = ("once before", "before every step")
 ORIGINAL, RESCALED = ("W", "rescaled W")
-# Two lines closer than this are one: float64 round-off, amplified by a few dozen steps.
+# Relative difference of losses that still counts as round-off: float64's, amplified by a few dozen steps.
 TOLERANCE = 1e-6
 
 SPACES: dict[str, ParameterSpace] = {
@@ -42,7 +42,7 @@ class Comparison:
         lr: learning rate.
         mode: whether W was rescaled ``once before`` training or ``before every step``.
         original: loss on all images before each step and after the last, from W, shape ``(steps + 1,)``.
-        rescaled: likewise, from the rescaled W.
+        rescaled: the same losses, from the rescaled W.
     """
 
     space: str
@@ -83,14 +83,14 @@ def scale_check(
     Args:
         model: a module (its weights are W; it is not changed), or a network (W is drawn with ``seed``).
         images: inputs, ``(n, ...)``; flattened.
-        labels: ``(n,)``.
+        labels: class of each image, ``(n,)``.
         spaces: label -> space.
         optimizers: label -> (optimizer, learning rate).
-        steps: how many.
-        batch_size: images a step, the first ``batch_size`` of the set, then the next, round and round.
+        steps: number of training steps.
+        batch_size: images per step: the first of the set, then the next, and from its start again at its end.
         sigma: spread of ``log lambda``.
-        seed: of the rescalings.
-        loss: what is minimised and compared.
+        seed: seed of the rescalings, and of W if it is drawn.
+        loss: loss to minimise and compare.
 
     Returns:
         One comparison per space, optimizer and mode.
@@ -107,7 +107,7 @@ def scale_check(
         weights = {name: w.double().cpu()[None] for name, w in read_weights(model, network.graph).items()}
     images, labels = images.flatten(1).double().cpu(), labels.cpu()
     _check_data(network, images, labels)
-    found = []
+    comparisons = []
     for space_name, space in spaces.items():
         for optimizer_name, (optimizer, lr) in optimizers.items():
             for mode in MODES:
@@ -120,12 +120,12 @@ def scale_check(
                     lines.append(
                         _losses(network, start, images, labels, space, optimizer, lr, steps, batch_size, between, loss)
                     )
-                found.append(Comparison(space_name, optimizer_name, lr, mode, *lines))
-    return found
+                comparisons.append(Comparison(space_name, optimizer_name, lr, mode, *lines))
+    return comparisons
 
 
 def report(comparisons: list[Comparison]) -> str:
-    """Return a table of the verdicts, one line a comparison."""
+    """Return a table of the verdicts, one line per comparison."""
     width = max(len(c.space) for c in comparisons)
     lines = [f"{'space':<{width}} {'optimizer':<10} {'W rescaled':<18} {'difference':>10}  invariant"]
     for c in comparisons:
@@ -161,16 +161,16 @@ def _losses(
 
     Args:
         network: the description.
-        weights: to make the chart at.
-        images: all of them.
-        labels: theirs.
-        space: which coordinates.
-        optimizer: how.
+        weights: weights that the chart is made at, ``(1, own shape)``.
+        images: all images, ``(n, features)``.
+        labels: class of each image, ``(n,)``.
+        space: space to train in.
+        optimizer: optimizer to train with.
         lr: learning rate.
-        steps: how many.
-        batch_size: images a step.
-        scalings: of the weights, one before each step; empty for none.
-        loss: what is minimised.
+        steps: number of training steps.
+        batch_size: images per step.
+        scalings: rescaling factors ``(K,)`` applied before each step, one tensor per step; empty for none.
+        loss: loss to minimise.
     """
     engine, rule, graph = make_engine(network, {}), optimizer.transformation(), network.graph
     step = torch.tensor([-lr], dtype=torch.float64)

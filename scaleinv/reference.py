@@ -1,4 +1,4 @@
-"""Slow, obvious versions of what the library does fast; the tests judge by them, and readers learn from them.
+"""Slow, obvious versions of what the library does fast: a reference for the tests and for readers.
 
 Path enumeration and dense Jacobians are for tiny chains of one member (no member dims). Edges are
 ``(tensor name, flat position)`` pairs.
@@ -47,7 +47,7 @@ def path_value(weights: Weights, path: tuple[Edge, ...]) -> float:
 
 
 def edges(network: Network) -> list[Edge]:
-    """List every entry of every tensor, layer by layer, so that a path's edges come in their order."""
+    """List every entry of every tensor, layer by layer, so that the edges of a path come in path order."""
     return [
         (name, position)
         for layer in network.chain
@@ -58,7 +58,7 @@ def edges(network: Network) -> list[Edge]:
 
 
 def basis(network: Network, skeleton: Skeleton) -> dict[Edge, tuple[Edge, ...]]:
-    """Build the basis path of every free edge: in along A to its tail, the edge, out along T from its head."""
+    """Build the basis path of every free edge: along A to its tail, the edge, along T from its head."""
     graph = network.graph
     out = {int(c): (p.name, int(i)) for p in skeleton.out for c, i in zip(p.classes, p.index, strict=True)}
     into = {int(c): (p.name, int(i)) for p in skeleton.into for c, i in zip(p.classes, p.index, strict=True)}
@@ -69,7 +69,7 @@ def basis(network: Network, skeleton: Skeleton) -> dict[Edge, tuple[Edge, ...]]:
         return int(classes.flatten()[position])
 
     fixed = set(out.values())
-    found = {}
+    basis_paths = {}
     for edge in edges(network):
         if edge in fixed:
             continue
@@ -78,13 +78,13 @@ def basis(network: Network, skeleton: Skeleton) -> dict[Edge, tuple[Edge, ...]]:
         while node:
             before.insert(0, into[node])
             node = end(into[node], "tail")
-        behind: list[Edge] = []
+        after: list[Edge] = []
         node = end(edge, "head")
         while node:
-            behind.append(out[node])
+            after.append(out[node])
             node = end(out[node], "head")
-        found[edge] = (*before, edge, *behind)
-    return found
+        basis_paths[edge] = (*before, edge, *after)
+    return basis_paths
 
 
 def exponents(network: Network, chosen: dict[Edge, tuple[Edge, ...]]) -> np.ndarray:
@@ -127,8 +127,8 @@ def path_step(network: Network, weights: Weights, grads: Weights, skeleton: Skel
 def published_step(matrices: list[Tensor], grads: list[Tensor], lr: float) -> list[Tensor]:
     """Take one G-SGD step as published: bias-free, equal hidden widths, skeleton weights one (maths.md, 5.3).
 
-    ``R_j = 1 - lr (g_j w_j - psi_j) / w_j^2``; ``w_j <- R_j w_j``; the first layer ``w - lr g``; behind it
-    ``w <- (w - lr g / w_j^2) / R_j``, the diagonal left alone.
+    ``R_j = 1 - lr (g_j w_j - psi_j) / w_j^2``; ``w_j <- R_j w_j``; the first layer ``w - lr g``; after it
+    ``w <- (w - lr g / w_j^2) / R_j``, except on the diagonal, which is fixed.
     """
     width, inputs = matrices[0].shape
     node = torch.arange(width)
@@ -183,20 +183,20 @@ def train_serial(
     prepare: Callable[[nn.Module], object] | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
 ) -> list[dict[str, float]]:
-    """Train one network alone, with a plain module and an optimizer of ``torch.optim``'s interface.
+    """Train a single network, with a plain module and an optimizer with ``torch.optim``'s interface.
 
     Args:
         network: the description.
         dataset: what to train on.
-        seed: of the initialisation and of the order of the batches.
-        make_optimizer: gets the module.
-        epochs: how many.
-        batch_size: images a step.
+        seed: seed of the initialisation and of the order of the batches.
+        make_optimizer: makes the optimizer of a module.
+        epochs: number of epochs.
+        batch_size: images per step.
         prepare: called with the module before training, e.g. to fix weights.
-        loss: of outputs ``(batch, classes)`` and labels ``(batch,)``, a mean over the batch.
+        loss: function of outputs ``(batch, classes)`` and labels ``(batch,)``; the mean over the batch.
 
     Returns:
-        One dict an epoch with train_loss, train_accuracy, val_loss and val_accuracy.
+        One dict per epoch with train_loss, train_accuracy, val_loss and val_accuracy.
     """
     weights = network.init([seed], dataset.scale.dtype)
     model = network.make().to(dataset.scale.dtype).to(dataset.scale.device)

@@ -19,7 +19,7 @@ NONE, BALANCED = NORMALISATIONS = ("none", "balanced")
 
 
 def require_one_of(option: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Refuse an option's value that is not one of those allowed.
+    """Refuse a value that the option does not allow.
 
     Raises:
         ValueError: naming the option.

@@ -167,17 +167,17 @@ class Chart(ABC):
         return _copies(self.weights)
 
     def pullback(self, weights: Weights, grads: Weights) -> dict[str, Tensor]:
-        """Return gradients by the coordinates; like :meth:`pullback_`, but the arguments are left alone."""
+        """Return gradients by the coordinates; like :meth:`pullback_`, but the arguments are not changed."""
         return self.pullback_(self.begin(dict(weights)), _copies(grads))
 
     def retract(self, weights: Weights, direction: Weights, step: Tensor) -> dict[str, Tensor]:
-        """Return the moved weights; like :meth:`retract_`, but the arguments are left alone."""
+        """Return the moved weights; like :meth:`retract_`, but the arguments are not changed."""
         moved = _copies(weights)
         self.retract_(self.begin(moved), _copies(direction), step)
         return moved
 
     def fixed(self) -> dict[str, Tensor]:
-        """Return masks of the weights that training leaves alone, for the tensors that have any."""
+        """Return masks that are True at fixed weights, ``(own shape)`` or ``(*members, own shape)``, by name."""
         return {}
 
 

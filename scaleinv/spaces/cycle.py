@@ -61,7 +61,7 @@ class CycleSpace(ParameterSpace):
         return supports_skeleton(graph, self.skeleton)
 
     def chart(self, graph: Graph, weights: Weights) -> Chart:
-        """Bring the weights into the gauge in which the coordinates are the free weights."""
+        """Rescale the weights to the gauge in which they are the coordinates."""
         self.supports(graph).raise_if_unsupported()
         started, skeleton = start_skeleton(graph, weights, self.skeleton, self.fix, self.value, roots=True)
         if self.normalise == BALANCED:

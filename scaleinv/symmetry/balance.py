@@ -68,7 +68,7 @@ class _Energy:
 
     @classmethod
     def of(cls, edges: Edges, squares: Tensor, own: int) -> "_Energy":
-        """Sum ``squares`` over the dims along which neither class changes; ``own`` is the number of its own dims."""
+        """Sum ``squares``, which has ``own`` dims after the members', over dims along which no class changes."""
         head, tail = (end.view(*[1] * (own - end.dim()), *end.shape) for end in (edges.head, edges.tail))
         for dim in range(-own, 0):
             if all((end == end.narrow(dim, 0, 1)).all() for end in (head, tail)):

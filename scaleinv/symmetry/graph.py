@@ -1,4 +1,4 @@
-"""ReLU networks as functions of a named weight dict, and what is connected to what.
+"""The graph of a ReLU network: which weights connect which channels.
 
 Weights are a plain mapping from ``state_dict`` names to tensors. Every tensor may carry leading member dims;
 the last dims are the weight's own: ``(*members, out, in)`` for a matrix, ``(*members, out)`` for a bias.
@@ -117,7 +117,7 @@ class Graph:
 
     @cached_property
     def from_inputs(self) -> tuple[Incidence, ...]:
-        """One tensor into every block, in an order in which all its tails are in earlier blocks or inputs.
+        """One tensor into every block, in an order in which all its tails are in earlier blocks or the anchor.
 
         Where several tensors write a block, the first one that fits this order is taken: for a residual stream the
         stem, because all others read the stream.
@@ -129,7 +129,7 @@ class Graph:
 
     @cached_property
     def towards_outputs(self) -> tuple[Incidence, ...]:
-        """One tensor out of every block, in an order in which all its heads are in earlier blocks or outputs.
+        """One tensor out of every block, in an order in which all its heads are in earlier blocks or the anchor.
 
         It is not the reverse of :attr:`from_inputs`: a residual stream is the first in both.
 

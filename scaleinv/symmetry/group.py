@@ -40,7 +40,7 @@ def random_scales(
         sigma: spread of ``log lambda``; 0 gives ones.
         powers_of_two: round ``log2 lambda`` to whole numbers, which makes rescaling exact in floating point.
         generator: source of randomness.
-        dtype: of the result.
+        dtype: dtype of the result.
 
     Returns:
         Scales, shape ``(K,)``.
@@ -94,7 +94,7 @@ def reparametrize(
             ``maxprod``, or an explicit skeleton.
 
     Returns:
-        The rescaled weights, in which exactly the chosen entries are +-1, and the skeleton that was chosen.
+        The rescaled weights, with +-1 at the skeleton's out-edges, and the skeleton.
 
     Raises:
         ValueError: a weight is not finite, a chosen one is zero, or products of them leave the range of the dtype.

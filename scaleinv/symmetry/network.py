@@ -100,7 +100,7 @@ class Network:
 
         Args:
             seeds: one seed per member; equal seeds give equal members.
-            dtype: of the weights; the draw itself is always float32.
+            dtype: dtype of the weights; they are always drawn in float32.
 
         Returns:
             Weights ``(members, own shape)``.

@@ -11,7 +11,7 @@ def path_norm(network: Network, weights: Weights) -> Tensor:
     """Compute ``sqrt(sum over paths of v_p^2)``, the l2 path norm; invariant under rescaling.
 
     The squares of all path values add up to the output of the network of squared weights at an all-ones input
-    (Neyshabur et al. 2015, section 4). A bias starts paths of its own.
+    (Neyshabur et al. 2015, section 4). Paths start at the inputs and at biases.
 
     Returns:
         The norm, shape ``(*members,)``.

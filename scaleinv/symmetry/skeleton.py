@@ -101,8 +101,8 @@ class Skeleton:
     """The out-edges T and the in-edges A of all hidden channels.
 
     Attributes:
-        out: T, one pick per block, in an order in which all heads of a pick are in earlier picks or outputs.
-        into: A, one pick per block, in an order in which all tails of a pick are in earlier picks or inputs.
+        out: T, one pick per block, ordered so that all heads of a pick are in earlier blocks or the anchor.
+        into: A, one pick per block, ordered so that all tails of a pick are in earlier blocks or the anchor.
     """
 
     out: tuple[Pick, ...]

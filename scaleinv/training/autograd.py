@@ -1,4 +1,4 @@
-"""Outputs and gradients of any described module, by autograd and member by member."""
+"""Outputs and gradients of any described module, by autograd, one member at a time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -20,14 +20,14 @@ def make_engine(network: Network, statistics: Mapping[str, Tensor]) -> Engine:
     """Return the closed form for a chain, autograd for everything else.
 
     Args:
-        network: on the device that it is computed on.
+        network: the description, with its graph on the device that computes.
         statistics: see :class:`AutogradEngine`.
     """
     return ChainEngine(network) if network.chain else AutogradEngine(network, statistics)
 
 
 class AutogradGradient(Gradient):
-    """Gradients that are written out already."""
+    """Gradients that are already written out."""
 
     def __init__(self, graph: Graph, grads: dict[str, Tensor]) -> None:
         """Keep the gradients, by name, ``(members, own shape)``."""
@@ -50,11 +50,11 @@ class AutogradGradient(Gradient):
 
 
 class AutogradEngine(Engine):
-    """Forward and backward passes of a module, with the weights of one member after the other.
+    """Forward and backward passes of a module, one member at a time.
 
-    Layers that keep running statistics (batch norm) are in training mode in :meth:`gradient`; everything else, dropout
-    too, is as in evaluation: members must not depend on a generator that they share. Images of three dims are laid out
-    channels-last, which convolutions are fastest in.
+    Layers that keep running statistics (batch norm) are in training mode in :meth:`gradient`; all others are in
+    evaluation mode, dropout too, because members must not depend on a shared random generator. Images of three dims
+    are laid out channels-last, which is fastest for convolutions.
     """
 
     def __init__(self, network: Network, statistics: Mapping[str, Tensor]) -> None:
@@ -103,8 +103,8 @@ class AutogradEngine(Engine):
             logits[i].copy_(outputs.detach().mT)
             group = i // shared
             loss.delta_(logits[i : i + 1], targets[group : group + 1], out=delta)
-            found = torch.autograd.grad(outputs, list(leaves.values()), delta[0].mT, materialize_grads=True)
-            for name, g in zip(leaves, found, strict=True):
+            own = torch.autograd.grad(outputs, list(leaves.values()), delta[0].mT, materialize_grads=True)
+            for name, g in zip(leaves, own, strict=True):
                 grads[name][i].copy_(g)
         return logits, AutogradGradient(self.network.graph, grads)
 

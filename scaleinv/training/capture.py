@@ -21,7 +21,7 @@ class CapturedStep:
         Args:
             step: works in place, and never waits for the device; returns one tensor.
             inputs: example arguments of the step.
-            state: the tensors that the step changes; they are as before when this returns.
+            state: the tensors that the step changes; restored before this returns.
             warm_up: number of steps before the capture, which lets libraries allocate their workspaces.
 
         Raises:
@@ -48,9 +48,9 @@ class CapturedStep:
             raise CaptureError(f"{type(error).__name__}: {message}") from error
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """Take the step on ``inputs``; its result lasts until the next call."""
-        for own, given in zip(self._inputs, inputs, strict=True):
-            own.copy_(given)
+        """Take the step on ``inputs``; the next call overwrites the result."""
+        for own, new in zip(self._inputs, inputs, strict=True):
+            own.copy_(new)
         self._graph.replay()
         return self._result
 

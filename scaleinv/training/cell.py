@@ -28,8 +28,8 @@ class Member:
 
     Attributes:
         index: position in the cell: seeds outermost, then the axes in their order.
-        seed: of the initialisation and of the order of the batches.
-        at: its number on every axis, ``{"optimizer.lr": 0.1}``.
+        seed: seed of the initialisation and of the order of the batches.
+        at: its value on every axis, ``{"optimizer.lr": 0.1}``.
     """
 
     index: int
@@ -45,24 +45,25 @@ def list_members(seeds: Sequence[int], axes: Mapping[str, Sequence[float]]) -> l
 
 @dataclass(frozen=True)
 class Cell:
-    """One network on one data set in one space with one optimizer, at a grid of numbers and seeds.
+    """One network on one data set in one space with one optimizer, for a grid of option values and seeds.
 
     Attributes:
         network: the description.
-        dataset: on the device to train on.
-        space: its options that are axes are replaced by the members' own; so are those of optimizer and start.
-        optimizer: without its learning rate.
-        axes: numbers of every axis, by ``field.option`` of this class: ``{"space.value": (0.5, 1.0)}``, or
+        dataset: the data set, on the device to train on.
+        space: parameter space; :meth:`at` puts the members' values into options that are axes, here and in the
+            optimizer, the start and the penalties.
+        optimizer: optimizer, without its learning rate.
+        axes: values of every axis, by ``field.option`` of this class: ``{"space.value": (0.5, 1.0)}``, or
             ``penalties.name.option``. The options are annotated :data:`scaleinv.symmetry.members.PerMember`. One of
             them is ``optimizer.lr``.
-        seeds: one replicate each.
-        batch_size: images a step; the last batch of an epoch has the rest.
-        start: what happens to the drawn weights first.
-        probes: what else is measured.
-        loss: what is minimised.
-        penalties: what is added to it, by name; each is recorded as ``<name>_penalty``.
-        schedule: of the learning rates.
-        epochs: of the whole run, which schedules look ahead to.
+        seeds: one replicate per seed.
+        batch_size: images per step; the last batch of an epoch has the rest.
+        start: how the drawn weights are changed before training.
+        probes: further measurements during training.
+        loss: loss to minimise.
+        penalties: terms added to the loss, by name; each is recorded as ``<name>_penalty``.
+        schedule: schedule of the learning rates.
+        epochs: number of epochs of the whole run, which schedules depend on.
     """
 
     network: Network
@@ -90,9 +91,9 @@ class Cell:
         return -(-len(self.dataset.train) // self.batch_size)
 
     def at(self, members: Sequence[Member], device: torch.device | None = None) -> "Cell":
-        """Return the cell with its members' own numbers in space, optimizer, start and penalties.
+        """Return the cell with the members' values in space, optimizer, start and penalties.
 
-        An axis of one number is that number; the others are float64 tensors ``(members,)``.
+        An axis with a single value becomes that number; every other becomes a float64 tensor ``(members,)``.
         """
         options: dict[str, dict[str, Any]] = {}
         for key, grid in self.axes.items():
@@ -108,14 +109,14 @@ class Cell:
 
 
 def next_stack(cell: Cell, done: int, chunk: int) -> list[Member]:
-    """Return the next members to train together, at most ``chunk``: all of several seeds, or a part of one seed's.
+    """Return the next members to train together, at most ``chunk``: all of several seeds, or some of one seed.
 
-    So the members of a stack always divide evenly over its seeds, which is what lets them share batches.
+    So every seed of a stack has equally many members, which lets them share batches.
 
     Args:
         cell: the grid.
-        done: how many of its members, in order, are trained.
-        chunk: size limit.
+        done: number of its members, in order, that are trained already.
+        chunk: largest number of members in a stack.
     """
     members = cell.members
     variants = len(members) // len(cell.seeds)
@@ -124,6 +125,6 @@ def next_stack(cell: Cell, done: int, chunk: int) -> list[Member]:
         unit, total = variants, (len(members) - done) // variants
     else:
         unit, total = 1, left
-    # As even as can be: 260 members in chunks of 64 are five stacks of 52, not four of 64 and one of 4.
+    # As even as possible: 260 members in chunks of 64 are five stacks of 52, not four of 64 and one of 4.
     stacks = -(-total // (chunk // unit))
     return members[done : done + unit * -(-total // stacks)]

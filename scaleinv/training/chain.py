@@ -1,4 +1,4 @@
-"""Outputs, scores and gradients of a stack of networks, in closed form and in memory that is used again.
+"""Outputs and gradients of a stack of chains, in closed form and in reused memory.
 
 Activations are kept feature-major, ``(members, features, batch)``: the first layer of all members that share a
 batch is then one wide matrix product, and nothing is ever transposed in memory. Autograd would compute the same
@@ -23,10 +23,10 @@ from scaleinv.training.engine import Engine
 class LayerGradient:
     """Gradients of a layer: the matrix's is the product ``delta @ inputs``, the bias's the sum of delta.
 
-    Left as factors, a product can be added to the weights at once; written out, it is as large as they are.
+    Kept as factors, a product can be added to the weights directly; written out, it would be as large as they are.
 
     Attributes:
-        layer: whose.
+        layer: the layer.
         delta: gradients by the layer's outputs, ``(members, out, batch)``; a buffer.
         inputs: what the layer read, ``(groups, batch, in)``; members are split evenly over the groups.
     """
@@ -36,17 +36,17 @@ class LayerGradient:
     inputs: Tensor
 
     def write_(self, tensors: Weights) -> None:
-        """Write the gradients into those of the layer's tensors that are given."""
+        """Write the gradients into those of the layer's tensors that ``tensors`` has."""
         if self.layer.weight in tensors:
             _multiply(self.delta, self.inputs, tensors[self.layer.weight], keep=0)
         if self.layer.bias is not None and self.layer.bias in tensors:
             torch.sum(self.delta, -1, out=tensors[self.layer.bias])
 
     def add_to_(self, tensors: Weights, factor: Tensor) -> None:
-        """Add ``factor`` times the gradients to those of the layer's tensors that are given; uses delta up.
+        """Add ``factor`` times the gradients to those of the layer's tensors that ``tensors`` has; overwrites delta.
 
         Args:
-            tensors: by name, contiguous.
+            tensors: weights by name, contiguous, ``(members, own shape)``.
             factor: broadcasts against delta; the same for all images.
         """
         self.delta.mul_(factor)
@@ -73,7 +73,7 @@ class LayerGradient:
 
 @dataclass(frozen=True)
 class _Entries:
-    """Rows and columns of some entries of a matrix, ``(n,)`` or ``(members, n)``; rows None means one of every row."""
+    """Rows and columns of some entries of a matrix, ``(n,)`` or ``(members, n)``; rows None: one entry per row."""
 
     rows: Tensor | None
     columns: Tensor
@@ -87,13 +87,13 @@ class _Entries:
 
 
 class ChainGradient(Gradient):
-    """A gradient layer by layer, not yet multiplied out."""
+    """Gradients layer by layer, kept as factors."""
 
     def __init__(self, engine: "ChainEngine", layers: Sequence[LayerGradient]) -> None:
         """Keep the factors.
 
         Args:
-            engine: whose memory :meth:`whole` writes into.
+            engine: owner of the memory that :meth:`whole` writes into.
             layers: the last layer first.
         """
         self._engine, self._layers = engine, layers
@@ -112,7 +112,7 @@ class ChainGradient(Gradient):
         return layer.at(self._engine.entries(pick))
 
     def add_to_(self, weights: Weights, factors: Tensor) -> None:
-        """Add a multiple of the gradient while it is a product of thin matrices; see :meth:`Gradient.add_to_`."""
+        """Add a multiple of the gradient without writing it out; see :meth:`Gradient.add_to_`."""
         shared = factors.unsqueeze(-1) if factors.shape[-1] == 1 else None
         edges = self._engine.network.graph.edges
         for layer in self._layers:
@@ -157,20 +157,20 @@ class ChainEngine(Engine):
         return kept
 
     def grad(self, name: str, like: Tensor) -> Tensor:
-        """Return memory for the gradient by a tensor, for as many members, and in the dtype, as ``like``."""
+        """Return memory for the gradient by one tensor, ``(members, own shape)``; members and dtype as in ``like``."""
         grad = self._grads.get(name)
         if grad is None or grad.shape[0] != like.shape[0]:
             grad = self._grads[name] = like.new_empty(like.shape[0], *self.network.graph.shapes[name])
         return grad
 
     def entries(self, pick: Pick) -> _Entries:
-        """Return rows and columns of the picked entries; worked out once per pick."""
+        """Return rows and columns of the picked entries; computed once per pick."""
         if id(pick) not in self._entries:
             self._entries[id(pick)] = (pick, _Entries.of(pick, self.network.graph.shapes[pick.name]))
         return self._entries[id(pick)][1]
 
     def _forward(self, weights: Weights, images: Tensor) -> "_Workspace":
-        """Fill a workspace with every layer's outputs before and behind its activation."""
+        """Fill a workspace with every layer's outputs before and after its activation."""
         work = self._workspace(weights, images)
         for depth, layer in enumerate(self.network.chain):
             matrix, out = weights[layer.weight], work.outputs[depth]
@@ -197,10 +197,10 @@ class _Workspace:
     """Activations of one batch, ``(members, features, batch)``.
 
     Attributes:
-        outputs: of every layer, before its activation; but where that keeps the sign it works in place.
-        activated: of every layer, behind its activation; the last are the logits.
-        transposed: views of those, ``(members, batch, features)``.
-        deltas: gradients by the outputs of every layer; not made where nothing but outputs is asked for.
+        outputs: outputs of every layer before its activation; activations that keep the sign overwrite them.
+        activated: outputs of every layer after its activation; the last are the logits.
+        transposed: views of ``activated``, ``(members, batch, features)``.
+        deltas: gradients by the outputs of every layer; made at first use, so not where only outputs are needed.
     """
 
     def __init__(self, network: Network, members: int, groups: int, batch: int, like: Tensor) -> None:
@@ -233,16 +233,16 @@ class _Workspace:
 def _multiply(delta: Tensor, inputs: Tensor, out: Tensor, keep: int) -> None:
     """Compute ``out <- keep out + delta @ inputs``, ``(members, out, in)``, for inputs that groups of members share.
 
-    One product a member, not one wide one as on the way forward: the result is larger than what is multiplied, and
-    the wide product was the slower way to write it, the more so the more members.
+    One product per member, not one wide product as in the forward pass: the result is larger than the factors, and
+    the wide product was slower at writing it, increasingly so with more members.
     """
-    # Not len(), which is Python of some microseconds on a tensor.
+    # Not len(), which takes some microseconds of Python on a tensor.
     shared = delta.shape[0] // inputs.shape[0]
     if shared == 1:
         torch.baddbmm(out, delta, inputs, beta=keep, out=out)
         return
-    for own, theirs, product in zip(delta.split(shared), inputs, out.split(shared), strict=True):
-        torch.baddbmm(product, own, theirs.expand(shared, -1, -1), beta=keep, out=product)
+    for own, read, product in zip(delta.split(shared), inputs, out.split(shared), strict=True):
+        torch.baddbmm(product, own, read.expand(shared, -1, -1), beta=keep, out=product)
 
 
 def _activation(z: Tensor, slope: float, out: Tensor) -> None:

@@ -1,7 +1,7 @@
 """Whole data sets as one tensor on the device, and the order of their batches.
 
 Images stay uint8 and are normalised as they are gathered. The order of the batches is a function of the seed and
-the epoch alone: members of one seed see the same batches, whatever else is trained beside them.
+the epoch alone: members of one seed see the same batches, whatever else is trained with them.
 """
 
 import hashlib
@@ -41,12 +41,12 @@ class Dataset:
     """A data set ready for training.
 
     Attributes:
-        name: as in the configuration.
-        train: what is trained on.
-        val: what the learning rate is chosen on.
-        test: what is reported beside it, or None where ``val`` is the test set (the source's protocol).
-        scale: pixels are normalised to ``pixel * scale + shift``; shape ``(features,)``.
-        shift: see ``scale``.
+        name: name in the configuration.
+        train: images to train on.
+        val: images that the learning rate is chosen on.
+        test: images that results are reported on, or None where ``val`` is the test set (the source's protocol).
+        scale: factor of the pixels, which are normalised to ``pixel * scale + shift``; shape ``(features,)``.
+        shift: added to them; shape ``(features,)``.
         classes: number of labels.
     """
 
@@ -81,7 +81,7 @@ class Dataset:
 
 
 class Slab:
-    """Normalised images in memory that is used again: fresh memory would cost more than the arithmetic."""
+    """Normalised images in reused memory: new memory would cost more than the arithmetic."""
 
     def __init__(self, data: Dataset) -> None:
         """Prepare for the images of ``data``; the memory grows to the largest slab asked for."""

@@ -14,14 +14,14 @@ class Engine(ABC):
     """Forward and backward passes of one network, for stacks of members.
 
     Attributes:
-        network: the description, on the device that it is computed on.
+        network: the description, with its graph on the device that computes.
     """
 
     network: Network
 
     @abstractmethod
     def logits(self, weights: Weights, images: Tensor) -> Tensor:
-        """Return the outputs of each member in evaluation mode, as :meth:`gradient` does."""
+        """Return the outputs of each member in evaluation mode; arguments and logits as in :meth:`gradient`."""
 
     @abstractmethod
     def gradient(self, weights: Weights, images: Tensor, targets: Tensor, loss: Loss) -> tuple[Tensor, Gradient]:
@@ -31,10 +31,10 @@ class Engine(ABC):
         :meth:`Loss.score`, for many batches at once.
 
         Args:
-            weights: tensors ``(members, ...)``, contiguous, members ordered by group.
+            weights: tensors ``(members, own shape)``, contiguous, members ordered by group.
             images: float ``(groups, batch, features)``; members are split evenly over the groups.
             targets: see :meth:`Loss.targets`.
-            loss: of the outputs.
+            loss: loss to differentiate.
 
         Returns:
             The logits ``(members, classes, batch)`` and the gradient. Both live in memory that the next call

@@ -1,4 +1,4 @@
-"""Scoring whole splits, at any time and in memory of its own."""
+"""Scoring of whole splits, in memory that training does not use."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,15 +13,15 @@ from scaleinv.training.data import Dataset, Slab, Split
 
 
 class Evaluator:
-    """Scores members without a trace: nothing that training reads is written to."""
+    """Scores members without changing anything that training reads."""
 
     def __init__(self, network: Network, data: Dataset, loss: Loss, statistics: Mapping[str, Tensor]) -> None:
         """Prepare; memory is made on first use and used again.
 
         Args:
-            network: on the device of the data.
-            data: whose splits are scored.
-            loss: what is measured.
+            network: the description, with its graph on the device of the data.
+            data: data set with the splits to score.
+            loss: loss to measure.
             statistics: see :class:`scaleinv.training.autograd.AutogradEngine`; only read.
         """
         self._loss = loss
@@ -35,7 +35,7 @@ class Evaluator:
 
         Args:
             weights: tensors ``(members, own shape)``, contiguous.
-            split: of the data set.
+            split: a split of the data set.
         """
         members = next(iter(weights.values())).shape[0]
         slab = max(128, 4 * self._bytes // (4 * 2 * self._activations * members))
@@ -57,5 +57,5 @@ def total(parts: Sequence[Score]) -> Score:
 
 
 def slab_bytes(device: torch.device) -> int:
-    """Size of a gather: on a CPU it should stay in the cache, on a GPU it should be few launches."""
+    """Return the number of bytes to gather at once: on a CPU it should fit the cache, on a GPU need few launches."""
     return 2**22 if device.type == "cpu" else 2**28

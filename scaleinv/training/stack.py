@@ -23,17 +23,17 @@ from scaleinv.training.evaluate import Evaluator, slab_bytes, total
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What the members of a stack reached in one epoch; tensors ``(members,)`` on the CPU.
+    """Results of a stack's members after one epoch; tensors ``(members,)`` on the CPU.
 
     Attributes:
         train_loss: mean loss of the epoch's batches, each before its step; None before the first epoch.
-        train_accuracy: likewise.
+        train_accuracy: accuracy on the same batches.
         val_loss: mean loss on the validation images after the epoch.
-        val_accuracy: likewise.
-        test_loss: likewise on the test images, or None if they are the validation images.
-        test_accuracy: likewise.
+        val_accuracy: accuracy on the validation images.
+        test_loss: mean loss on the test images after the epoch, or None if they are the validation images.
+        test_accuracy: accuracy on the test images, or None.
         first_bad_step: first step (from 1) whose loss was not finite, or 0.
-        probed: what the probes measured, and the penalties, by column.
+        probed: results of the probes and values of the penalties, by column.
     """
 
     train_loss: Tensor | None
@@ -59,10 +59,10 @@ def move_(
     Args:
         rule: the optimizer.
         point: where the step begins; its weights are moved.
-        gradient: there; it is used up.
-        state: of the optimizer; its memory may be used.
-        step: factor of each member, ``(members,)``: minus its learning rate.
-        terms: penalties.
+        gradient: gradient at the point; not valid afterwards.
+        state: state of the optimizer; may be overwritten.
+        step: minus the learning rate of each member, ``(members,)``.
+        terms: penalties to add.
 
     Returns:
         The optimizer's new state.
@@ -86,11 +86,11 @@ def move_(
 
 
 class Stack:
-    """Members of one cell whose weights, gradients and optimizer state are stacked tensors.
+    """Members of one cell, with weights, gradients and optimizer state as stacked tensors.
 
     Attributes:
-        scene: what probes may look at: the weights too, and what scores them.
-        columns: what the probes and the penalties add to each row.
+        scene: what probes and penalties may read, such as the weights and their evaluator.
+        columns: names of the columns of the probes and the penalties.
         captures: whether steps are captured once and replayed, which only a GPU can do.
     """
 
@@ -107,10 +107,10 @@ class Stack:
             cell: what to train.
             members: a list from :func:`next_stack`.
             captures: whether a GPU may capture steps.
-            note: told, once, that steps cannot be captured and why.
+            note: called once, with the reason, if steps cannot be captured.
 
         Raises:
-            ValueError: start, space, optimizer and probes do not go together.
+            ValueError: start, space, optimizer, penalties and probes do not fit together.
         """
         self.members = list(members)
         self.device = cell.dataset.scale.device
@@ -129,7 +129,7 @@ class Stack:
         self.rule = cell.optimizer.transformation()
         self.state = self.rule.init(self.weights)
         count = len(members)
-        # What a module keeps besides its weights (running statistics) is the members' own, and no coordinate.
+        # The buffers of a module (running statistics) are stacked per member; they are not coordinates.
         self._statistics = {name: b.to(self.device) for name, b in network.buffers(count, dtype).items()}
         self.engine = make_engine(network, self._statistics)
         self._slab = Slab(cell.dataset)
@@ -141,7 +141,7 @@ class Stack:
         self.columns = (*(name for names in self._columns for name in names), *self._penalised())
         if twice := [name for name in self.columns if self.columns.count(name) > 1]:
             raise ValueError(f"two probes have a column {twice[0]}")
-        # Kept until a slab is scored, so that a step need not.
+        # Outputs of a whole slab, which is scored at once, so that single steps need not be.
         slab = min(self._steps_per_slab() * cell.batch_size, len(cell.dataset.train))
         self._logits = torch.empty(count, network.outputs, slab, dtype=dtype, device=self.device)
         self._steps = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -159,18 +159,18 @@ class Stack:
         return flat | {"steps": self._steps, "first_bad_step": self.first_bad_step}
 
     def module_state(self) -> dict[str, Tensor]:
-        """Return what the members' modules hold, by the names of ``state_dict``: weights and running statistics."""
+        """Return the state of the members' modules, by the names of ``state_dict``: weights and running statistics."""
         return {**self.weights, **self._statistics}
 
     def arrays(self) -> dict[str, Tensor]:
-        """Return what the probes measured that is no column, ``(members, ...)`` by name."""
-        found: dict[str, Tensor] = {}
+        """Return the probes' results that are not columns, ``(members, ...)`` by name."""
+        arrays: dict[str, Tensor] = {}
         for _, reading in self._readings:
             for name, array in reading.arrays().items():
-                if name in found:
+                if name in arrays:
                     raise ValueError(f"two probes have an array {name}")
-                found[name] = array
-        return found
+                arrays[name] = array
+        return arrays
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Copy the tensors of a checkpoint into place."""
@@ -182,7 +182,7 @@ class Stack:
 
         Args:
             images: float ``(seeds, batch, features)``.
-            targets: see :meth:`scaleinv.losses.base.Loss.targets`; of as many seeds and images.
+            targets: see :meth:`scaleinv.losses.base.Loss.targets`; for the same seeds and images.
 
         Returns:
             The outputs before the step, ``(members, classes, batch)``, until the next one overwrites them.
@@ -208,7 +208,7 @@ class Stack:
         """Train one epoch and return the summed scores of its batches, each taken before its step.
 
         Args:
-            epoch: counted from 1; with the seeds it decides the order of the batches.
+            epoch: number of the epoch, counted from 1; with the seeds it determines the order of the batches.
             after_step: called after every step, without waiting for the device.
         """
         data, size, loss = self.cell.dataset, self.cell.batch_size, self.cell.loss
@@ -232,7 +232,7 @@ class Stack:
         return total(parts)
 
     def _look(self, step: int) -> None:
-        """Let those probes look at the weights that do so every few steps."""
+        """Let the probes with ``every`` above 1 look at the weights when ``step`` is their turn."""
         for every, reading in self._readings:
             if every > 1 and step % every == 0:
                 reading.look()
@@ -273,7 +273,7 @@ class Stack:
         return self.scene.evaluator.score(self.weights, split)
 
     def result(self, train: Score | None) -> EpochResult:
-        """Evaluate the members and bring the epoch's numbers to the CPU.
+        """Evaluate the members and move the epoch's numbers to the CPU.
 
         Args:
             train: what :meth:`train_epoch` returned, or None before the first epoch.
@@ -283,7 +283,7 @@ class Stack:
         val_loss, val_accuracy = _means(self.score(data.val), len(data.val))
         test_loss, test_accuracy = _means(self.score(data.test), len(data.test)) if data.test else (None, None)
         first_bad = self.first_bad_step.cpu()
-        # The loss before the last step says nothing of the weights after it.
+        # No batch was scored after the last step: a validation loss that is not finite counts as the step after it.
         after = torch.where(val_loss.isfinite() | (first_bad > 0), 0, self._steps.cpu() + 1)
         return EpochResult(
             *(train_loss, train_accuracy, val_loss, val_accuracy, test_loss, test_accuracy, first_bad + after),
@@ -291,7 +291,7 @@ class Stack:
         )
 
     def _read(self) -> dict[str, Tensor]:
-        """Read all probes, and see whether they measured what they said."""
+        """Read all probes, and check that they return the columns that they announced."""
         numbers: dict[str, Tensor] = {}
         for probe, names, (every, reading) in zip(self.cell.probes, self._columns, self._readings, strict=True):
             if every == 0:
@@ -303,7 +303,7 @@ class Stack:
         return numbers | self._penalised()
 
     def _penalised(self) -> dict[str, Tensor]:
-        """Return what each penalty adds to the loss, by column."""
+        """Return the value of each penalty, ``(members,)`` by column."""
         numbers: dict[str, Tensor] = {}
         coords = self.chart.to_coords(self.weights) if any(term.in_coordinates for term in self._terms) else {}
         for name, term in zip(self.cell.penalties, self._terms, strict=True):

@@ -1,6 +1,6 @@
-"""Spaces for a model and a training loop of your own: three thin shells over a chart.
+"""Spaces for a model and a training loop of your own: three thin layers around a chart.
 
-They take what :func:`scaleinv.symmetry.trace.describe` covers, and refuse everything else by name.
+They take the models that :func:`scaleinv.symmetry.trace.describe` covers; for others the error names the part.
 """
 
 from scaleinv.wrappers.fix import fix_weights

@@ -1,4 +1,4 @@
-"""Charts at the weights of a model, and what has to hold before one is used."""
+"""Charts at the weights of a model, and the checks before one is used."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from scaleinv.symmetry.trace import require_finite
 
 
 def make_chart(space: ParameterSpace, graph: Graph, weights: Weights) -> Chart:
-    """Return the space's chart at ``weights``, once it is sure that its numbers fit the dtype.
+    """Return the space's chart at ``weights``, after a check that its numbers fit the dtype.
 
     Raises:
         UnsupportedSpaceError: the space cannot take the network.
@@ -41,9 +41,9 @@ def require_frozen_kept(chart: Chart, coords: Coords, parameters: Mapping[str, n
     """Refuse frozen parameters that the chart changes, now or when the other coordinates move.
 
     Args:
-        chart: of the model.
-        coords: where training goes on.
-        parameters: the model's; frozen are those that require no gradient.
+        chart: chart of the model.
+        coords: coordinates that training continues from.
+        parameters: the model's parameters, by name; frozen are those with ``requires_grad=False``.
 
     Raises:
         UnsupportedSpaceError: naming the tensor.
@@ -66,7 +66,7 @@ def require_frozen_kept(chart: Chart, coords: Coords, parameters: Mapping[str, n
 
 
 def carry(chart: Chart, weights: Weights) -> Chart:
-    """Return the chart made again at ``weights``, once it is sure that it is of the same function.
+    """Return the chart made again at ``weights``, after a check that the function stays the same.
 
     Raises:
         ValueError: a fixed weight is zero, or has a sign that the chart cannot take; the message names its tensor.

@@ -34,9 +34,9 @@ def fix_weights(model: nn.Module, value: float | None = 1.0, skeleton: str | Map
     moves them. ``parametrize.remove_parametrizations`` makes ordinary weights of them again.
 
     Args:
-        model: what :func:`scaleinv.symmetry.trace.describe` covers.
-        value: to set them to, finite and not 0; None keeps what they are.
-        skeleton: which: ``default``, ``maxprod``, ``hungarian``, ``log_hungarian``, or explicit lists.
+        model: a model that :func:`scaleinv.symmetry.trace.describe` covers.
+        value: value of the fixed weights, finite and not 0; None keeps their present values.
+        skeleton: which weights: ``default``, ``maxprod``, ``hungarian``, ``log_hungarian``, or explicit lists.
 
     Returns:
         For every tensor with fixed entries, a mask that is True at them.

@@ -1,4 +1,4 @@
-"""Models whose parameters are the coordinates."""
+"""Models with coordinates as parameters."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -14,13 +14,13 @@ from scaleinv.wrappers._charts import make_chart, require_frozen_kept, to_device
 
 
 class SpaceModule(nn.Module):
-    """A model whose ``parameters()`` are its coordinates in a space.
+    """A model with its coordinates in a space as ``parameters()``.
 
     Every call computes the weights from the coordinates, so autograd gives gradients by the coordinates, and
     anything that works on parameters (optimizers, Laplace approximations, Hessians) works on the space.
 
     The submodule ``model`` is a copy of the model without its weights: ``train()``, ``eval()`` and ``to(device)``
-    reach it. What the chart was made from is part of the ``state_dict()``, so a loaded module computes the same
+    reach it. The weights that the chart was made at are in the ``state_dict()``, so a loaded module computes the same
     function. Coordinates of frozen tensors (``requires_grad=False``) are frozen.
 
     Example:
@@ -29,11 +29,11 @@ class SpaceModule(nn.Module):
     """
 
     def __init__(self, model: nn.Module, space: ParameterSpace) -> None:
-        """Make the chart at the model's weights; the model itself is left alone.
+        """Make the chart at the model's weights; the model itself is not changed.
 
         Args:
-            model: of its final dtype.
-            space: which coordinates.
+            model: the model, in its final dtype.
+            space: space of the coordinates.
 
         Raises:
             UnsupportedNetworkError: the model has a part that is not described.
@@ -90,7 +90,7 @@ class SpaceModule(nn.Module):
             super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _why_not(self, state_dict: Mapping[str, Any], prefix: str) -> str:
-        """Say why a state dict cannot be loaded; nothing if it can."""
+        """Return why a state dict cannot be loaded; an empty string if it can."""
         state = state_dict.get(f"{prefix}_extra_state")
         saved = {name: state_dict.get(f"{prefix}{_key(name)}") for name in self._graph.shapes}
         if state is None and all(c is None for c in saved.values()):
@@ -106,7 +106,7 @@ class SpaceModule(nn.Module):
         return ""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SpaceModule":
-        """Move the chart with the parameters; refuse another dtype, in which it would be another chart."""
+        """Move the chart with the parameters; refuse another dtype, which would need another chart."""
         like = next(iter(self._made_at.values())).new_empty(0)
         moved = fn(like)
         if moved.dtype != like.dtype:

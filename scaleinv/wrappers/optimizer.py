@@ -21,7 +21,7 @@ class SpaceOptimizer(torch.optim.Optimizer):
     by the coordinates; after it they hold the weights again. As in PyTorch, a tensor that has no gradient is skipped
     (in G-space a root has one as soon as a layer after it has).
 
-    Frozen parameters (``requires_grad=False``) keep every bit; a space that would change them is refused.
+    Frozen parameters (``requires_grad=False``) stay bit-identical; a space that would change them is refused.
 
     Example:
         >>> optimizer = SpaceOptimizer(model, GSpace(), torch.optim.Adam, lr=1e-3, betas=(0.9, 0.99))
@@ -43,11 +43,11 @@ class SpaceOptimizer(torch.optim.Optimizer):
         """Make the chart at the model's weights, write its starting weights into the model, make the optimizer.
 
         Args:
-            model: of its final dtype, on its final device; its weights change here if the space overwrites or
-                rescales some.
-            space: which coordinates.
-            optimizer_class: from ``torch.optim``, or one like those: it looks at its parameters in ``step()`` only.
-            **options: of that class.
+            model: the model, in its final dtype, on its final device; its weights change here if the space overwrites
+                or rescales some.
+            space: space of the coordinates.
+            optimizer_class: a class of ``torch.optim``, or one that also reads its parameters in ``step()`` only.
+            **options: options of that class.
 
         Raises:
             UnsupportedNetworkError: the model has a part that is not described.
@@ -93,7 +93,7 @@ class SpaceOptimizer(torch.optim.Optimizer):
             self._to_weights()
 
     def recenter(self) -> None:
-        """Take over weights that were changed from outside; the function and the optimizer's state stay.
+        """Continue from weights that were changed elsewhere; the function and the optimizer's state stay.
 
         Raises:
             ValueError: a fixed weight has another sign or is zero, so that no rescaling leads to this chart.
@@ -142,13 +142,13 @@ class SpaceOptimizer(torch.optim.Optimizer):
         self._write()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Refuse: the coordinates belong together."""
+        """Refuse: all coordinates form one group."""
         if "inner" in vars(self):
             raise NotImplementedError("the coordinates of a model form one group")
         super().add_param_group(param_group)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy is made of; copied together with the model, it belongs to the model's copy."""
+        """Return what a copy is made from; deep-copied together with the model, it optimizes the model's copy."""
         return {
             "parts": (self.space, self._graph, self._parameters, type(self.inner), self._options),
             "state": self.state_dict(),
@@ -193,14 +193,14 @@ class SpaceOptimizer(torch.optim.Optimizer):
         made_at: dict[str, Tensor],
         recentered_at: dict[str, Tensor] | None,
     ) -> None:
-        """Stand at ``coords`` of ``chart``, which was made at ``made_at`` and, if so, again at ``recentered_at``."""
+        """Set the chart, made at ``made_at`` and, unless None, again at ``recentered_at``, and its coordinates."""
         self.chart, self._made_at, self._recentered_at = chart, made_at, recentered_at
         self._coords = {name: c.clone(memory_format=torch.contiguous_format) for name, c in coords.items()}
         self._written = {name: w.clone() for name, w in chart.to_weights(self._coords).items()}
-        self._moving = list(self._parameters)  # until a step finds some frozen
+        self._moving = list(self._parameters)  # what a step changes; checked at every step
 
     def _require_untouched(self) -> None:
-        """Refuse weights that are not those last written, and parameters frozen since that would change."""
+        """Refuse weights other than those last written, and newly frozen parameters that a step would change."""
         self._require_same_kind()
         for name, p in self._parameters.items():
             if not _same(p, self._written[name]):
