@@ -160,7 +160,7 @@ def _losses(
     """Train and return the loss on all images before each step and after the last.
 
     Args:
-        network: the description.
+        network: description of the network.
         weights: weights that the chart is made at, ``(1, own shape)``.
         images: all images, ``(n, features)``.
         labels: class of each image, ``(n,)``.

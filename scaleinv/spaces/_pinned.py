@@ -66,9 +66,9 @@ def start_skeleton(
     """Choose the skeleton and give its weights their starting values.
 
     Args:
-        graph: the network.
+        graph: graph of the network.
         weights: tensors ``(*members, own shape)``.
-        choice: see :func:`scaleinv.symmetry.skeleton.choose`.
+        choice: name of the skeleton, or its explicit lists; see :func:`scaleinv.symmetry.skeleton.choose`.
         fix: ``overwrite`` sets the out-edges to ``value`` (this changes the function), ``rescale`` brings them to
             +-1 without changing it, ``keep`` leaves them.
         value: value of the overwritten weights, or one per member, shape ``(*members,)``; not 0.

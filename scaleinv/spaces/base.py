@@ -65,7 +65,7 @@ class ParameterSpace(ABC):
         """Freeze skeleton and gauge at ``weights`` and return coordinates around them.
 
         Args:
-            graph: the network.
+            graph: graph of the network.
             weights: tensors ``(*members, own shape)``.
 
         Raises:
@@ -92,7 +92,7 @@ class Chart(ABC):
     entry is zero and stays zero under every elementwise optimizer.
 
     Attributes:
-        graph: the network.
+        graph: graph of the network.
         weights: the starting network, in the chart's own gauge.
         dim: number of free scalars per member: m, or m - K.
     """

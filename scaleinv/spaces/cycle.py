@@ -32,9 +32,9 @@ class CycleSpace(ParameterSpace):
     elementwise optimizer's trajectory, so it is left out.)
 
     Attributes:
-        skeleton: which out-edges: ``default``, ``maxprod``, ``log_hungarian``, or explicit lists.
+        skeleton: choice of the out-edges: ``default``, ``maxprod``, ``log_hungarian``, or explicit lists.
         fix: ``keep`` the function, or ``overwrite`` the out-edges with ``value`` before the chart is made.
-        value: the number that ``overwrite`` sets, or one per member.
+        value: number that ``overwrite`` sets, or one per member; finite and not 0.
         normalise: ``none``, or ``balanced``: divide by ``|S_head / S_tail|`` at the balanced representative of the
             starting network, so that the coordinates start as its weights and learning rates keep their meaning.
     """

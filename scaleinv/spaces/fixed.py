@@ -25,14 +25,14 @@ class FixedWeightSpace(ParameterSpace):
     """The weights without one out-edge of every hidden node; dimension m - K.
 
     Fixing removes the symmetry from the space, but the gradients still depend on the values at which the weights
-    are fixed. ``fix="rescale"``, with any skeleton but ``hungarian``, makes training independent of rescaling the
-    start; nothing makes it independent of rescaling during training.
+    are fixed. Only ``fix="rescale"``, with any skeleton but ``hungarian``, makes training independent of rescaling
+    the start; nothing makes it independent of rescaling during training.
 
     Attributes:
-        skeleton: which out-edges: ``default``, ``maxprod``, ``log_hungarian``, explicit lists, or the source's
-            ``hungarian``, which chooses other out-edges for a rescaled network.
+        skeleton: choice of the out-edges: ``default``, ``maxprod``, ``log_hungarian``, explicit lists, or the
+            source's ``hungarian``, which chooses other out-edges for a rescaled network.
         fix: ``overwrite`` them with ``value``, ``keep`` them, or ``rescale`` them to +-1.
-        value: the number that ``overwrite`` sets, or one per member.
+        value: number that ``overwrite`` sets, or one per member; finite and not 0.
     """
 
     skeleton: str | Mapping = "default"

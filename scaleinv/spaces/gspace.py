@@ -42,7 +42,7 @@ class GSpace(ParameterSpace):
         fix: ``overwrite`` the fixed weights and the roots with ``value`` (the published way; it changes the
             function), ``keep`` them (the constant path factor), or ``rescale`` the fixed ones to +-1. The last two
             are the same algorithm (maths.md, theorem 4).
-        value: the number that ``overwrite`` sets, or one per member.
+        value: number that ``overwrite`` sets, or one per member; finite and not 0.
         normalise: ``none``, or ``balanced``: divide V by ``|P S|`` at the balanced representative of the starting
             network, so that the coordinates start as its weights and learning rates keep their meaning.
     """
@@ -87,7 +87,7 @@ class _Root:
     """The in-edges of a block, at least one of which is a root.
 
     Attributes:
-        pick: the in-edges, one per channel.
+        pick: in-edges of the block, one per channel.
         head_factor: ``q_head / S_head`` of the channels.
         start: position of the first in-edge in vectors over all roots; the others follow.
         minus_is_root: -1 where an edge is a root, 0 elsewhere.

@@ -21,7 +21,7 @@ class Start(ABC):
         """Return the starting weights.
 
         Args:
-            graph: the network.
+            graph: graph of the network.
             weights: freshly drawn, tensors ``(members, own shape)``.
             seeds: one per member; all randomness depends on them alone.
         """

@@ -16,8 +16,8 @@ class OverwrittenStart(Start):
     """Set the weights of a skeleton to a number; this changes the function (maths.md, section 6, E1).
 
     Attributes:
-        skeleton: see :func:`scaleinv.symmetry.skeleton.choose`.
-        value: the number, or one per member; finite and not 0.
+        skeleton: name of the skeleton, or its explicit lists; see :func:`scaleinv.symmetry.skeleton.choose`.
+        value: number that the skeleton's weights are set to, or one per member; finite and not 0.
         roots: whether to set the first free edge of every skeleton path too, as both public codes of G-SGD do.
     """
 

@@ -15,7 +15,7 @@ class ReparametrizedStart(Start):
     """The source's reparametrisation (thesis, 3.0.4 and 6.3.1); see :func:`scaleinv.symmetry.group.reparametrize`.
 
     Attributes:
-        skeleton: see :func:`scaleinv.symmetry.skeleton.choose`.
+        skeleton: name of the skeleton, or its explicit lists; see :func:`scaleinv.symmetry.skeleton.choose`.
     """
 
     skeleton: str | Mapping = "hungarian"

@@ -21,7 +21,7 @@ def balance(graph: Graph, weights: Weights, tolerance: float = 1e-12, steps: int
     differ by a rescaling by powers of two are first brought to the same weights, so their results are bit-identical.
 
     Args:
-        graph: the network.
+        graph: graph of the network.
         weights: tensors ``(*members, own shape)``.
         tolerance: largest ``|log(in / out)|`` allowed in the result.
         steps: largest number of Newton steps.

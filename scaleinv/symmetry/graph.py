@@ -78,7 +78,7 @@ class Incidence:
     """The entries of one parameter tensor that lead into, or out of, each of a block's n channels.
 
     Attributes:
-        block: the channels.
+        block: block of the n channels.
         name: name of the tensor.
         table: flat positions of each channel's k entries in the tensor's own dims, ascending, ``(n, k)``.
         ends: class at the far end of each entry, ``(n, k)``.
@@ -144,7 +144,7 @@ class Graph:
         Args:
             name: name of the tensor.
             side: ``head`` for the entries that lead into the block, ``tail`` for those that lead out of it.
-            block: the channels.
+            block: block of the channels.
 
         Returns:
             The entries, or None unless all classes have the same number of them, and at least one.

@@ -13,7 +13,7 @@ def rescale(graph: Graph, weights: Weights, scales: Tensor) -> dict[str, Tensor]
     """Apply ``w_e -> w_e * lambda_head(e) / lambda_tail(e)`` (maths.md, eq. 1); the function stays the same.
 
     Args:
-        graph: the network.
+        graph: graph of the network.
         weights: tensors ``(*members, own shape)``.
         scales: positive ``lambda_1..lambda_K``, shape ``(K,)`` or ``(*members, K)``. Powers of two are exact.
 
@@ -36,7 +36,7 @@ def random_scales(
     """Draw ``lambda_c = exp(sigma N(0, 1))`` for every hidden channel.
 
     Args:
-        graph: the network.
+        graph: graph of the network.
         sigma: spread of ``log lambda``; 0 gives ones.
         powers_of_two: round ``log2 lambda`` to whole numbers, which makes rescaling exact in floating point.
         generator: source of randomness.
@@ -57,10 +57,10 @@ def to_gauge(graph: Graph, weights: Weights, skeleton: Skeleton, targets: Sequen
     ``lambda_c = |S_c| / |S_c(targets)|`` with the suffix S (maths.md, theorem 4).
 
     Args:
-        graph: the network.
+        graph: graph of the network.
         weights: tensors ``(*members, own shape)``.
-        skeleton: its out-edges must have non-zero weights.
-        targets: magnitudes for the out-edges, one tensor per pick, shaped as what it reads; their signs are ignored.
+        skeleton: skeleton with non-zero weights at its out-edges.
+        targets: magnitudes for the out-edges, one tensor ``(*members, n)`` per pick; their signs are ignored.
 
     Returns:
         The rescaled weights.
@@ -88,7 +88,7 @@ def reparametrize(
     """Rescale a network so that one outgoing weight of every hidden node is +-1 (thesis, 3.0.4 and 6.3.1).
 
     Args:
-        graph: the network.
+        graph: graph of the network.
         weights: tensors ``(*members, own shape)``.
         choice: ``default`` (the diagonal), ``hungarian`` (the source's matching), ``log_hungarian``,
             ``maxprod``, or an explicit skeleton.

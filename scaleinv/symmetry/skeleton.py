@@ -20,8 +20,8 @@ class Pick:
     """One entry of one parameter tensor for every class of a block.
 
     Attributes:
-        name: the parameter tensor.
-        classes: the block's classes, shape ``(n,)``.
+        name: name of the parameter tensor.
+        classes: classes of the block, shape ``(n,)``.
         index: flat position of each class's entry in the tensor's own dims, ``(n,)`` or ``(*members, n)``.
         ends: class at the far end of each entry (the head of an out-edge, the tail of an in-edge); shaped as index.
         own: number of the tensor's own dims.
@@ -120,7 +120,7 @@ class Skeleton:
         """Compute ``S_c(weights) / S_c(targets)`` as a product of ratios, since S itself could overflow or underflow.
 
         Args:
-            graph: the network.
+            graph: graph of the network.
             weights: tensors ``(*members, own shape)``.
             targets: other weights of the out-edges, one tensor per pick.
 
@@ -251,7 +251,7 @@ def explicit(graph: Graph, weights: Weights, out: Sequence, into: Sequence) -> S
     """Use the edges that the caller lists.
 
     Args:
-        graph: the network.
+        graph: graph of the network.
         weights: only their device is used.
         out: row index of each node's out-edge (node of the next layer), one list per hidden layer.
         into: column index of each node's in-edge (node of the layer before), one list per hidden layer.
@@ -330,7 +330,7 @@ def _choose(
     """Choose an entry for every channel, block by block.
 
     Args:
-        graph: the network.
+        graph: graph of the network.
         weights: tensors ``(*members, own shape)``.
         order: the blocks, in the order of choosing, each with the entries to choose from.
         choice: maps ``|w|`` times the product at the far end, ``(*members, n, k)``, to entry numbers

@@ -61,7 +61,7 @@ class AutogradEngine(Engine):
         """Make the module.
 
         Args:
-            network: its ``make`` is called once.
+            network: description of the network; its ``make`` is called once.
             statistics: the module's buffers, ``(members, ...)``, as :meth:`Network.buffers` makes them;
                 :meth:`gradient` changes them in place.
         """

@@ -48,7 +48,7 @@ class Cell:
     """One network on one data set in one space with one optimizer, for a grid of option values and seeds.
 
     Attributes:
-        network: the description.
+        network: description of the network.
         dataset: the data set, on the device to train on.
         space: parameter space; :meth:`at` puts the members' values into options that are axes, here and in the
             optimizer, the start and the penalties.

@@ -94,7 +94,7 @@ class ChainGradient(Gradient):
 
         Args:
             engine: owner of the memory that :meth:`whole` writes into.
-            layers: the last layer first.
+            layers: factors of every layer, the last layer first.
         """
         self._engine, self._layers = engine, layers
 

@@ -33,7 +33,7 @@ class Engine(ABC):
         Args:
             weights: tensors ``(members, own shape)``, contiguous, members ordered by group.
             images: float ``(groups, batch, features)``; members are split evenly over the groups.
-            targets: see :meth:`Loss.targets`.
+            targets: targets of the batch, ``(groups, classes, batch)``; see :meth:`Loss.targets`.
             loss: loss to differentiate.
 
         Returns:

@@ -104,7 +104,7 @@ class Stack:
         """Initialise the members, choose their chart and make the optimizer's state.
 
         Args:
-            cell: what to train.
+            cell: cell to train.
             members: a list from :func:`next_stack`.
             captures: whether a GPU may capture steps.
             note: called once, with the reason, if steps cannot be captured.
@@ -182,7 +182,7 @@ class Stack:
 
         Args:
             images: float ``(seeds, batch, features)``.
-            targets: see :meth:`scaleinv.losses.base.Loss.targets`; for the same seeds and images.
+            targets: ``(seeds, classes, batch)``; see :meth:`scaleinv.losses.base.Loss.targets`.
 
         Returns:
             The outputs before the step, ``(members, classes, batch)``, until the next one overwrites them.
