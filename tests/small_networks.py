@@ -58,7 +58,7 @@ class ByHand:
         losses = (self.forward(leaves) - k / 10).square().mean((-1, -2))
         grads = torch.autograd.grad(losses.sum(), list(leaves.values()))
         written = {name: g.contiguous() for name, g in zip(leaves, grads, strict=True)}
-        return AutogradGradient(self.graph, written)
+        return AutogradGradient(written)
 
 
 def images(*shape: int) -> Tensor:

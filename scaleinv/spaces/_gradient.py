@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from scaleinv.symmetry.graph import Weights
-from scaleinv.symmetry.skeleton import Pick
 
 
 class Gradient(ABC):
@@ -24,14 +23,10 @@ class Gradient(ABC):
         """
 
     @abstractmethod
-    def picked(self, pick: Pick) -> Tensor:
-        """Return the gradients by the picked entries of one tensor, ``(members, n)``, as a new tensor."""
-
-    @abstractmethod
-    def add_to_(self, weights: Weights, factors: Tensor) -> None:
-        """Compute ``w_e <- w_e + factors[head(e)] g_e`` in place; the gradient is not valid afterwards.
+    def add_to_(self, weights: Weights, factor: Tensor) -> None:
+        """Compute ``w <- w + factor g`` in place; the gradient is not valid afterwards.
 
         Args:
             weights: the tensors to move, by name, contiguous, ``(members, own shape)``.
-            factors: one per member and class, ``(members, K + 1)``, or one per member, ``(members, 1)``.
+            factor: one per member, ``(members,)``.
         """

@@ -78,7 +78,7 @@ class FixedWeightChart(PinnedChart):
 
     def descend_(self, frame: Frame, gradient: Gradient, step: Tensor) -> None:
         """Add ``step`` times the gradient, then put the fixed weights back."""
-        gradient.add_to_(frame.weights, step[:, None])
+        gradient.add_to_(frame.weights, step)
         self.pin_(frame.weights)
 
     def at(self, weights: Weights) -> "FixedWeightChart":

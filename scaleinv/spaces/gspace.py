@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scaleinv.spaces._gradient import Gradient
 from scaleinv.spaces._pinned import (
     BALANCED,
     FIXES,
@@ -88,7 +87,6 @@ class _Root:
 
     Attributes:
         pick: in-edges of the block, one per channel.
-        head_factor: ``q_head / S_head`` of the channels.
         start: position of the first in-edge in vectors over all roots; the others follow.
         minus_is_root: -1 where an edge is a root, 0 elsewhere.
         scale: ``S_head / S_tail`` of the edges, so that ``V = V_before w scale``.
@@ -97,7 +95,6 @@ class _Root:
     """
 
     pick: Pick
-    head_factor: Tensor
     start: int
     minus_is_root: Tensor
     scale: Tensor
@@ -185,7 +182,6 @@ class GSpaceChart(PinnedChart):
         self._units = units or _Units(ones, ones)
         # dw/dV = q / (P S): the part that depends on the head is constant, and often one.
         self._head_factor = self._units.head / self._S
-        self._squared_head_factor = self._head_factor.square()
         self._scales_heads = bool((self._head_factor != 1).any())
         self._tail_numerator = self._units.tail * self._S
         self._position, self._roots = self._find_roots()
@@ -208,7 +204,7 @@ class GSpaceChart(PinnedChart):
             ValueError: see :func:`scaleinv.symmetry.group.require_range`.
         """
         P = self.skeleton.prefix(self.graph, self.weights)
-        require_range(torch.cat((self._S, P, self._squared_head_factor), -1))
+        require_range(torch.cat((self._S, P, self._head_factor.square()), -1))
         for name in self.graph.shapes:
             require_range(self._spread(name, self._S / self._units.head, P / self._units.tail))
 
@@ -228,7 +224,7 @@ class GSpaceChart(PinnedChart):
                 unit = head_factor * take(self._tail_numerator, pick.ends)
                 minus = -free.to(self._S.dtype)
                 before_or_none = before if before.any() else None
-                roots.append(_Root(pick, head_factor, count, minus, scale, unit, before_or_none))
+                roots.append(_Root(pick, count, minus, scale, unit, before_or_none))
                 here = torch.arange(count, count + pick.classes.numel(), device=position.device)
                 position = position.index_copy(-1, pick.classes, torch.where(free, here, before))
                 count += pick.classes.numel()
@@ -307,27 +303,6 @@ class GSpaceChart(PinnedChart):
             if name not in self._readers:
                 self._scale_heads_(name, direction[name])
                 w.addcmul_(direction[name], per_entry(step, w))
-
-    def descend_(self, frame: Frame, gradient: Gradient, step: Tensor) -> None:
-        """Compute equation 9 of maths.md at d = dL/dV; where P = 1, that is ``w_e <- w_e + step (q / S)^2 g_e``.
-
-        So the gradient of the first layer, the largest one, is written out only at the roots.
-        """
-        assert isinstance(frame, _PathFrame)
-        weights = frame.weights
-        direction = gradient.whole(self._readers)
-        corrections = self._pull_readers_(frame, direction)
-        at_roots = []
-        for root, correction in zip(self._roots, corrections, strict=True):
-            if root.pick.name in direction:
-                root.pick.add_(direction[root.pick.name], correction)
-                at_roots.append(root.pick.read(direction[root.pick.name]))
-            else:
-                at_roots.append(gradient.picked(root.pick).mul_(root.head_factor).add_(correction))
-                root.pick.add_(weights[root.pick.name], correction * root.head_factor * step.unsqueeze(-1))
-        self._move_readers_(frame, direction, at_roots, step)
-        others = {name: w for name, w in weights.items() if name not in self._readers}
-        gradient.add_to_(others, self._squared_head_factor * step.unsqueeze(-1))
 
     def _pull_readers_(self, frame: _PathFrame, grads: dict[str, Tensor]) -> list[Tensor]:
         """Pull back the gradients after the roots, the fixed ones to zero; return what equation 8 adds at the roots."""

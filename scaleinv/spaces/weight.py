@@ -42,7 +42,7 @@ class WeightChart(Chart):
 
     def descend_(self, frame: Frame, gradient: Gradient, step: Tensor) -> None:
         """Add ``step`` times the gradient."""
-        gradient.add_to_(frame.weights, step[:, None])
+        gradient.add_to_(frame.weights, step)
 
     def at(self, weights: Weights) -> "WeightChart":
         """Return the identity chart at other weights."""

@@ -9,9 +9,8 @@ from torch.func import functional_call
 from scaleinv.losses.base import Loss
 from scaleinv.spaces._gradient import Gradient
 from scaleinv.spaces.base import per_entry
-from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.graph import Weights
 from scaleinv.symmetry.network import Network
-from scaleinv.symmetry.skeleton import Pick, take
 from scaleinv.training.chain import ChainEngine
 from scaleinv.training.engine import Engine
 
@@ -29,24 +28,18 @@ def make_engine(network: Network, statistics: Mapping[str, Tensor]) -> Engine:
 class AutogradGradient(Gradient):
     """Gradients that are already written out."""
 
-    def __init__(self, graph: Graph, grads: dict[str, Tensor]) -> None:
+    def __init__(self, grads: dict[str, Tensor]) -> None:
         """Keep the gradients, by name, ``(members, own shape)``."""
-        self._graph, self._grads = graph, grads
+        self._grads = grads
 
     def whole(self, names: Iterable[str]) -> dict[str, Tensor]:
         """Return the gradients by some tensors; see :meth:`Gradient.whole`."""
         return {name: self._grads[name] for name in names}
 
-    def picked(self, pick: Pick) -> Tensor:
-        """Return the gradients by the picked entries; see :meth:`Gradient.picked`."""
-        return take(self._grads[pick.name].flatten(1), pick.index)
-
-    def add_to_(self, weights: Weights, factors: Tensor) -> None:
+    def add_to_(self, weights: Weights, factor: Tensor) -> None:
         """Add a multiple of the gradient; see :meth:`Gradient.add_to_`."""
         for name, w in weights.items():
-            shared = factors.shape[-1] == 1
-            factor = per_entry(factors[:, 0], w) if shared else self._graph.edges[name].at_heads(factors)
-            w.addcmul_(self._grads[name], factor)
+            w.addcmul_(self._grads[name], per_entry(factor, w))
 
 
 class AutogradEngine(Engine):
@@ -106,7 +99,7 @@ class AutogradEngine(Engine):
             own = torch.autograd.grad(outputs, list(leaves.values()), delta[0].mT, materialize_grads=True)
             for name, g in zip(leaves, own, strict=True):
                 grads[name][i].copy_(g)
-        return logits, AutogradGradient(self.network.graph, grads)
+        return logits, AutogradGradient(grads)
 
     def _outputs(self, weights: Weights, images: Tensor) -> Tensor:
         logits = self._logits(weights, images)

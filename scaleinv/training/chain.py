@@ -15,7 +15,6 @@ from scaleinv.losses.base import Loss
 from scaleinv.spaces._gradient import Gradient
 from scaleinv.symmetry.graph import Weights
 from scaleinv.symmetry.network import Layer, Network
-from scaleinv.symmetry.skeleton import Pick
 from scaleinv.training.engine import Engine
 
 
@@ -55,36 +54,6 @@ class LayerGradient:
         if self.layer.bias is not None and self.layer.bias in tensors:
             tensors[self.layer.bias].add_(self.delta.sum(-1))
 
-    def at(self, entries: "_Entries") -> Tensor:
-        """Return some entries of the matrix's gradient, ``(members, n)``."""
-        groups, shared = len(self.inputs), len(self.delta) // len(self.inputs)
-        columns = entries.columns
-        if columns.dim() == 1:
-            read = self.inputs.index_select(-1, columns).mT[:, None]
-        else:
-            group = torch.arange(groups, device=columns.device).repeat_interleave(shared)[:, None]
-            read = self.inputs.mT[group, columns].unflatten(0, (groups, shared))
-        delta = self.delta
-        if entries.rows is not None:
-            rows = entries.rows[..., None]
-            delta = delta[:, entries.rows] if columns.dim() == 1 else delta.take_along_dim(rows, -2)
-        return (delta.unflatten(0, (groups, shared)) * read).sum(-1).flatten(0, 1)
-
-
-@dataclass(frozen=True)
-class _Entries:
-    """Rows and columns of some entries of a matrix, ``(n,)`` or ``(members, n)``; rows None: one entry per row."""
-
-    rows: Tensor | None
-    columns: Tensor
-
-    @classmethod
-    def of(cls, pick: Pick, shape: Sequence[int]) -> "_Entries":
-        rows, columns = pick.index // shape[1], pick.index % shape[1]
-        every = torch.arange(shape[0], device=rows.device)
-        one_each = rows.shape[-1] == shape[0] and bool((rows == every).all())
-        return cls(None if one_each else rows, columns)
-
 
 class ChainGradient(Gradient):
     """Gradients layer by layer, kept as factors."""
@@ -106,19 +75,11 @@ class ChainGradient(Gradient):
             layer.write_(grads)
         return grads
 
-    def picked(self, pick: Pick) -> Tensor:
-        """Multiply out the gradients by some entries of a matrix; see :meth:`Gradient.picked`."""
-        layer = next(layer for layer in self._layers if layer.layer.weight == pick.name)
-        return layer.at(self._engine.entries(pick))
-
-    def add_to_(self, weights: Weights, factors: Tensor) -> None:
+    def add_to_(self, weights: Weights, factor: Tensor) -> None:
         """Add a multiple of the gradient without writing it out; see :meth:`Gradient.add_to_`."""
-        shared = factors.unsqueeze(-1) if factors.shape[-1] == 1 else None
-        edges = self._engine.network.graph.edges
         for layer in self._layers:
             if layer.layer.weight in weights or layer.layer.bias in weights:
-                factor = edges[layer.layer.weight].at_heads(factors) if shared is None else shared
-                layer.add_to_(weights, factor)
+                layer.add_to_(weights, factor.view(-1, 1, 1))
 
 
 class ChainEngine(Engine):
@@ -129,7 +90,6 @@ class ChainEngine(Engine):
         self.network = network
         self._workspaces: dict[tuple[int, int, int], _Workspace] = {}
         self._grads: dict[str, Tensor] = {}
-        self._entries: dict[int, tuple[Pick, _Entries]] = {}
 
     def gradient(self, weights: Weights, images: Tensor, targets: Tensor, loss: Loss) -> tuple[Tensor, ChainGradient]:
         """Compute the mean loss's gradient for every member; see :meth:`Engine.gradient`."""
@@ -162,12 +122,6 @@ class ChainEngine(Engine):
         if grad is None or grad.shape[0] != like.shape[0]:
             grad = self._grads[name] = like.new_empty(like.shape[0], *self.network.graph.shapes[name])
         return grad
-
-    def entries(self, pick: Pick) -> _Entries:
-        """Return rows and columns of the picked entries; computed once per pick."""
-        if id(pick) not in self._entries:
-            self._entries[id(pick)] = (pick, _Entries.of(pick, self.network.graph.shapes[pick.name]))
-        return self._entries[id(pick)][1]
 
     def _forward(self, weights: Weights, images: Tensor) -> "_Workspace":
         """Fill a workspace with every layer's outputs before and after its activation."""
