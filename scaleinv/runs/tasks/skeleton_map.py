@@ -20,13 +20,13 @@ COLUMNS = ("space", "network", "layer", "head", "tail", "kind")
 
 @dataclass(frozen=True)
 class SkeletonMap(Task):
-    """Make the space's chart for several widths and write what each weight is in it.
+    """Make the space's chart for several widths and write the kind of each weight.
 
     ``fixed``: has no coordinate. ``root``: the free skeleton weight w_j. ``first``: another weight of the first
     layer, w_h. ``free``: any other, w_i.
 
     Attributes:
-        widths: numbers of nodes, one list a network, inputs first.
+        widths: numbers of nodes per layer, inputs first; one list per network.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("space", "seeds")
