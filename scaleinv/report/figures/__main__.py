@@ -3,7 +3,7 @@
     python -m scaleinv.report.figures loss_vs_lr results/demo --out results/demo/loss_vs_lr
     python -m scaleinv.report.figures all results/release/cpu --out results/release/figures
 
-The second draws every figure of a study, and says of those whose records are missing which command makes them.
+The second command draws every figure of a study; where records are missing, it prints the command that makes them.
 """
 
 import argparse
@@ -42,10 +42,10 @@ def known_figures() -> dict[str, ModuleType]:
 
 
 def draw_one(name: str, folders: list[Path], stem: Path, command: str) -> list[Path]:
-    """Draw a figure from the runs below some folders, or from its experiment's runs in a study's folder.
+    """Draw a figure from the runs in some folders, or from the runs of its experiment in the folder of a study.
 
     Raises:
-        MissingError: there are no records, or not all.
+        MissingError: some or all records are missing.
     """
     module = known_figures()[name]
     if module.EXPERIMENT is not None and (folders[0] / INDEX).exists():
@@ -64,7 +64,7 @@ def draw_all(folder: Path, out: Path, command: str) -> list[str]:
     """Draw every figure of a study into the folder ``out``.
 
     Returns:
-        One text for every figure that could not be drawn.
+        One message per figure that could not be drawn.
 
     Raises:
         MissingError: the folder holds no study.

@@ -16,8 +16,8 @@ def draw(table: pd.DataFrame, machine: dict[str, Any]) -> Drawing:
     """Draw one panel per network.
 
     Args:
-        table: of ``scripts/bench.py``.
-        machine: what its ``.machine.json`` says.
+        table: the CSV of ``scripts/bench.py``.
+        machine: the contents of its ``.machine.json``.
     """
     networks = list(dict.fromkeys(table["network"]))
     figure, axes = panels(len(networks), width=PAGE + 1)

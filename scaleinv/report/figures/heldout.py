@@ -1,4 +1,4 @@
-"""What choosing on the test set was worth: the study's protocol beside one that holds training images out."""
+"""How much choosing on the test set gains: the study's protocol beside one that holds out training images."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ EXPERIMENT = "heldout"
 
 
 def chosen(records: pd.DataFrame) -> pd.DataFrame:
-    """Return each method's and seed's test loss under both ways to choose learning rate and epoch.
+    """Return the test loss per method and seed, for two ways to choose learning rate and epoch.
 
     ``held out``: both chosen on the held-out images (the rate by the median over seeds, the epoch by each member's
     best). ``test``: both chosen on the test images themselves, as in the study.
@@ -33,7 +33,7 @@ def chosen(records: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
-    """Draw the test loss of each method, chosen in both ways; a line joins the two of a seed."""
+    """Draw the test loss of each method for both choices; a line joins the two losses of a seed."""
     table = chosen(records)
     figure, (ax,) = panels(1, width=PAGE, height=3.0)
     styles = method_styles(table["method"])

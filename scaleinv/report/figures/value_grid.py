@@ -11,13 +11,13 @@ from scaleinv.report.methods import refuse_to_pool, with_methods
 
 
 def medians(records: pd.DataFrame) -> pd.DataFrame:
-    """Return the median over seeds of the last validation loss; a diverged member counts as infinite."""
+    """Return the median over seeds of the last validation loss; the loss of a diverged member is infinite."""
     grouped = last_epoch(records).groupby(["dataset", "value", "lr"])["val_loss"]
     return grouped.agg(median="median", n="size", diverged=lambda v: int(np.isinf(v).sum())).reset_index()
 
 
 def value_grid(records: pd.DataFrame) -> Drawing:
-    """Draw one panel a data set; the best cell of each value is ringed, cells with an infinite median are crossed."""
+    """Draw one panel per data set; the best cell of each value is ringed, cells with an infinite median are crossed."""
     refuse_to_pool(with_methods(records, ["value"]), ["dataset"])
     names = datasets_of(records)
     figure, axes = panels(len(names), width=PAGE + 1 if len(names) > 1 else 4.2, height=3.6)

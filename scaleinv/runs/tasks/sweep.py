@@ -26,7 +26,7 @@ from scaleinv.runs.weights import SIZES, Keeper, require_kept
 from scaleinv.training.cell import LR, Cell, Member, list_members, next_stack
 from scaleinv.training.stack import EpochResult, Stack
 
-# LABELS and NAMED, the columns of the axes that every run has; other axes have columns named by their keys after these.
+# Columns of the four choices, then of the axes that every run has; other axes follow, with columns named by their keys.
 LABELS, NAMED = ("dataset", "network", "space", "optimizer"), ("lr", "seed", "value")
 MEASURED = (
     *("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"),
