@@ -79,10 +79,10 @@ def plan(profile: str, names: Sequence[str], overrides: Sequence[str] = ()) -> l
 
 def once(jobs: Sequence[Job]) -> list[Job]:
     """Leave out runs that an earlier experiment already contains."""
-    found: dict[str, Job] = {}
+    by_id: dict[str, Job] = {}
     for job in jobs:
-        found.setdefault(job.config.run_id, job)
-    return list(found.values())
+        by_id.setdefault(job.config.run_id, job)
+    return list(by_id.values())
 
 
 def write_index(profile: str, jobs: Sequence[Job], folder: Path) -> None:
@@ -124,9 +124,9 @@ def train(jobs: Sequence[Job]) -> list[str]:
     unique = once(jobs)
     missing = [job for job in unique if not RunFolder(job.config.folder).is_done]
     print(f"{len(unique)} runs, {len(unique) - len(missing)} of them done")
-    told = [note for job in unique if job not in missing for note in notes(job.config)]
-    if told:
-        print(f"{len(told)} of those done: {told[0]}")
+    remarks = [note for job in unique if job not in missing for note in notes(job.config)]
+    if remarks:
+        print(f"{len(remarks)} of those done: {remarks[0]}")
     total, spent, began, errors = sum(job.cost for job in missing) or 1.0, 0.0, time.monotonic(), []
     for i, job in enumerate(missing, 1):
         elapsed = time.monotonic() - began
@@ -145,11 +145,13 @@ def compare(folder: Path, released: Path) -> None:
     """Print where the study differs from the release of the same profile, if there is one."""
     if not (released / INDEX).exists() or folder.resolve() == released.resolve():
         return
-    found, compared = departures(folder, released)
-    print(f"compared with {released}: {len(found)} of {compared} median losses depart by more than the seeds' spread")
-    if len(found):
+    departed, compared = departures(folder, released)
+    print(
+        f"compared with {released}: {len(departed)} of {compared} median losses depart by more than the seeds' spread"
+    )
+    if len(departed):
         print(
-            found[["experiment", "dataset", "space", "optimizer", "lr", "median_new", "median_old"]].to_string(
+            departed[["experiment", "dataset", "space", "optimizer", "lr", "median_new", "median_old"]].to_string(
                 index=False
             )
         )
@@ -169,18 +171,18 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="EXPERIMENT", help="some experiments only")
     parser.add_argument("--plan", action="store_true", help="write the index and list the runs, train nothing")
     parser.add_argument("overrides", nargs="*", help="overrides for every run, e.g. results=elsewhere")
-    given = parser.parse_args()
-    profile = default_profile() if given.profile == "auto" else given.profile
+    options = parser.parse_args()
+    profile = default_profile() if options.profile == "auto" else options.profile
     known = experiments()
     try:
-        for name in given.only or []:
+        for name in options.only or []:
             if name not in known:
                 raise UserError(f"there is no experiment {name!r}", "--only", did_you_mean(name, known))
-        jobs = plan(profile, known, given.overrides)
+        jobs = plan(profile, known, options.overrides)
         folder = jobs[0].config.folder.parent
         write_index(profile, jobs, folder)
-        chosen = [job for job in jobs if job.experiment in (given.only or known)]
-        if given.plan:
+        chosen = [job for job in jobs if job.experiment in (options.only or known)]
+        if options.plan:
             for job in once(chosen):
                 state = "done" if RunFolder(job.config.folder).is_done else "missing"
                 print(f"{state:<8} {job.experiment:<14} {job.config.run_id}")

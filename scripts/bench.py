@@ -86,11 +86,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer members and rounds: under two minutes")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--tf32", action="store_true")
-    given = parser.parse_args()
-    device = pick_device(given.device)
-    set_up(device, None, given.tf32)
+    options = parser.parse_args()
+    device = pick_device(options.device)
+    set_up(device, None, options.tf32)
     torch.set_grad_enabled(False)
-    sizes, rounds = ([1, 64], 3) if given.quick else ([1, 4, 16, 64, 256, 1024], 7)
+    sizes, rounds = ([1, 64], 3) if options.quick else ([1, 4, 16, 64, 256, 1024], 7)
     floor, rows = Floor(), []
     for name in NETWORKS:
         serial = measure_serial(name, device)
@@ -100,17 +100,17 @@ def main() -> None:
                 print(_line(rows[-1], floor, device), flush=True)
     table = finish(rows, floor, device)
     command = shlex.join(["python", *sys.argv])
-    told = {
+    machine_facts = {
         "command": command,
         "matmul_gflops": floor.matmul / 1e9,
         "copy_gbytes": floor.copy / 1e9,
         **describe(device),
     }
-    machine = given.out.with_suffix(".machine.json")
-    save(draw(table, told), given.out, command=command)
+    machine = options.out.with_suffix(".machine.json")
+    save(draw(table, machine_facts), options.out, command=command)
     refuse_foreign(machine, is_ours=lambda old: b'"matmul_gflops"' in old)
-    write_atomically(machine, (json.dumps(told, indent=2) + "\n").encode())
-    write_atomically(given.out.with_suffix(".csv"), table.to_csv(index=False, float_format="%.6g").encode())
+    write_atomically(machine, (json.dumps(machine_facts, indent=2) + "\n").encode())
+    write_atomically(options.out.with_suffix(".csv"), table.to_csv(index=False, float_format="%.6g").encode())
     print(summary(table, floor))
 
 
@@ -203,12 +203,12 @@ def measure_serial(name: str, device: torch.device) -> dict[str, float]:
     """Return seconds per run-epoch of one plain module with torch.optim, autograd and one batch at a time."""
     network = mlp(NETWORKS[name])
     data = random_data(network, 0, device)
-    found = {}
+    seconds = {}
     for optimizer, cls in (("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)):
         model = network.make().to(device)
         step = partial(_serial_step, data, model, cls(model.parameters(), lr=1e-4))
-        found[optimizer] = min(_mean_seconds(step, device, 60) for _ in range(6)) * -(-IMAGES[name] // BATCH)
-    return found
+        seconds[optimizer] = min(_mean_seconds(step, device, 60) for _ in range(6)) * -(-IMAGES[name] // BATCH)
+    return seconds
 
 
 def _serial_step(data: Dataset, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:

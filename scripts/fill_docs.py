@@ -60,7 +60,7 @@ def bench_table() -> str:
 def fill(text: str, marker: str, content: str) -> str:
     """Replace the text between a marker and the next end marker."""
     pattern = re.compile(rf"(<!-- {re.escape(marker)} -->\n).*?(<!-- end -->)", re.DOTALL)
-    return pattern.sub(lambda found: found[1] + content + found[2], text)
+    return pattern.sub(lambda match: match[1] + content + match[2], text)
 
 
 def finding() -> str:

@@ -64,9 +64,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("records", nargs="+", type=Path, help="run folders, or folders above them")
     parser.add_argument("--dataset", help="show the runs of one data set only")
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
-        print(table(given.records, given.dataset))
+        print(table(options.records, options.dataset))
     except UserError as error:
         sys.exit(str(error))
 

@@ -517,20 +517,20 @@ def judge_all(folder: str | Path) -> tuple[pd.DataFrame, list[str]]:
     rows, problems = [], []
     for one in CLAIMS:
         try:
-            for found in one.judge(study):
-                effect = found.effect
+            for finding in one.judge(study):
+                effect = finding.effect
                 rows.append(
                     {
                         "claim": one.name,
                         "source": one.source,
                         "quote": one.quote,
-                        "case": found.case,
-                        "verdict": found.verdict,
+                        "case": finding.case,
+                        "verdict": finding.verdict,
                         "effect": effect.value,
                         "low": effect.low,
                         "high": effect.high,
                         "n": effect.n,
-                        "measures": found.measures,
+                        "measures": finding.measures,
                     }
                 )
         except UserError as error:
@@ -573,12 +573,12 @@ def summary_markdown(table: pd.DataFrame) -> str:
     for _, rows in table.groupby("claim", sort=False):
         first = rows.iloc[0]
         counts = rows.loc[rows["verdict"] != "measured", "verdict"].value_counts()
-        told = ", ".join(
+        verdicts = ", ".join(
             f"{counts[verdict]} {verdict}" for verdict in (CONFIRMED, REFUTED, UNDECIDED) if verdict in counts
         )
         numbers = f"{first['effect']:.3g} [{first['low']:.3g}, {first['high']:.3g}], n = {first['n']}"
         effect = f"{first['case']}: {first['measures']} {numbers}"
-        lines.append(f"| “{first['quote']}” ({first['source']}) | {told} | {effect} |")
+        lines.append(f"| “{first['quote']}” ({first['source']}) | {verdicts} | {effect} |")
     return "\n".join(lines) + "\n"
 
 
@@ -597,12 +597,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scaleinv.report.claims", description=__doc__.splitlines()[0])
     parser.add_argument("records", type=Path, help="a study's folder, with index.json")
     parser.add_argument("--out", type=Path, help="also write OUT.csv and OUT.md")
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
-        table, problems = judge_all(given.records)
+        table, problems = judge_all(options.records)
         print_table(table)
-        if given.out is not None and len(table):
-            write_claims(table, given.out)
+        if options.out is not None and len(table):
+            write_claims(table, options.out)
     except UserError as error:
         sys.exit(str(error))
     for text in problems:

@@ -247,24 +247,26 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command, load the records, compare, print, draw."""
-    given = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        if given.experiment:
-            records = load_experiment(given.records[0], given.experiment, None)
-            runs = experiment_runs(given.records[0], given.experiment)
+        if options.experiment:
+            records = load_experiment(options.records[0], options.experiment, None)
+            runs = experiment_runs(options.records[0], options.experiment)
         else:
-            records, runs = load_records(*given.records, keys=None), done_runs(*given.records)
+            records, runs = load_records(*options.records, keys=None), done_runs(*options.records)
         if records.empty or "optimizer" not in records:
-            raise UserError("there are no finished runs", " ".join(map(str, given.records)), "scaleinv-run makes them")
-        kept = with_methods(_matching(records[records["optimizer"].notna()], given.where))
-        first, second = given.methods
-        table = compare(kept, first, second, given.measure, given.margin)
+            raise UserError(
+                "there are no finished runs", " ".join(map(str, options.records)), "scaleinv-run makes them"
+            )
+        kept = with_methods(_matching(records[records["optimizer"].notna()], options.where))
+        first, second = options.methods
+        table = compare(kept, first, second, options.measure, options.margin)
         print(as_text(table))
-        if given.out is not None:
-            used = set(kept.loc[kept["method"].isin(given.methods), "run"])
+        if options.out is not None:
+            used = set(kept.loc[kept["method"].isin(options.methods), "run"])
             command = shlex.join(["scaleinv-compare", *(sys.argv[1:] if arguments is None else arguments)])
             inputs = [metrics_file(run) for run in runs if run.name in used]
-            print(*save(draw(table, first, second), given.out, inputs, command), sep="\n")
+            print(*save(draw(table, first, second), options.out, inputs, command), sep="\n")
     except UserError as error:
         sys.exit(str(error))
 

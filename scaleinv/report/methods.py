@@ -123,15 +123,15 @@ def _differences(named: pd.DataFrame, shown: Sequence[str]) -> pd.Series:
     axes = [name for name in settings if name in member_columns(named)]
     number = named.groupby(["experiment", "run", *axes], dropna=False).ngroup()
     arms = named[~number.duplicated()]
-    told = {}
+    differing = {}
     for name in settings:
         values = arms[name].map(_text)
         differs = _differs_among(arms, name, values)
         if differs.any():
-            told[name] = values.where(differs, "")
-    words = [_word(name) for name in told]
+            differing[name] = values.where(differs, "")
+    words = [_word(name) for name in differing]
     texts = pd.Series("", arms.index, dtype=object)
-    for name, values in told.items():
+    for name, values in differing.items():
         word = _word(name) if words.count(_word(name)) == 1 else name
         texts += (f", {word} " + values).where(values != "", "")
     return number.map(dict(zip(number[arms.index], texts, strict=True)))

@@ -80,12 +80,12 @@ def publish(study: Path, out: Path) -> dict[str, Any]:
     table, unjudged = judge_all(folder)
     if problems or unjudged:
         raise IncompleteError("; ".join(problems + unjudged), folder)
-    told = _account(folder, index)
-    contents = (json.dumps(told, indent=2) + "\n", readme(told), page(told, table, out))
+    summary = _account(folder, index)
+    contents = (json.dumps(summary, indent=2) + "\n", readme(summary), page(summary, table, out))
     for page_name, content in zip(PAGES, contents, strict=True):
         write_atomically(out / page_name, content.encode())
     write_claims(table, out / "claims")
-    return told
+    return summary
 
 
 def _is_release(account: Path) -> bool:
@@ -236,9 +236,9 @@ def departures(study: Path, released: Path) -> tuple[pd.DataFrame, int]:
     Returns:
         The rows that differ, and the number of rows compared.
     """
-    ours, theirs = read_index(study)["experiments"], read_index(released)["experiments"]
-    found, compared = [], 0
-    for name in sorted(set(ours) & set(theirs)):
+    rerun, release = read_index(study)["experiments"], read_index(released)["experiments"]
+    departed, compared = [], 0
+    for name in sorted(set(rerun) & set(release)):
         tables = []
         for folder in (study, released):
             records = load_experiment(folder, name)
@@ -256,5 +256,5 @@ def departures(study: Path, released: Path) -> tuple[pd.DataFrame, int]:
         spread = joined["max_old"] - joined["min_old"]
         with np.errstate(invalid="ignore"):
             is_near = (joined["median_new"] - joined["median_old"]).abs() <= spread
-        found.append(joined[~(is_inside | is_near)].assign(experiment=name))
-    return (pd.concat(found, ignore_index=True) if found else pd.DataFrame()), compared
+        departed.append(joined[~(is_inside | is_near)].assign(experiment=name))
+    return (pd.concat(departed, ignore_index=True) if departed else pd.DataFrame()), compared

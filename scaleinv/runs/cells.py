@@ -108,8 +108,8 @@ class Account:
         def watched(*, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Launcher:
             at_the_end.enter_context(_cleared(Path(config.hydra.sweep.dir).absolute()))
             self.beside = surroundings(config.hydra)
-            given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
-            cell = Cell(frozenset(one.get_key_element() for one in given if not one.is_sweep_override()))
+            overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+            cell = Cell(frozenset(one.get_key_element() for one in overrides if not one.is_sweep_override()))
             return _Watched(make(hydra_context=hydra_context, task_function=cell, config=config), cell, self)
 
         plugins.instantiate_launcher = watched  # type: ignore[method-assign, assignment]
@@ -148,8 +148,8 @@ class Account:
         for number in bad:
             what = "failed" if number in self.endings else "nothing came back"
             complain(f"  {what}; run again: {shell_command((*self.beside, *self.launched[number]))}")
-        found = {*bad.values(), *([code] if code else [])}
-        return found.pop() if len(found) == 1 else (FAILED if found else DONE)
+        exit_codes = {*bad.values(), *([code] if code else [])}
+        return exit_codes.pop() if len(exit_codes) == 1 else (FAILED if exit_codes else DONE)
 
 
 class _Watched(Launcher):

@@ -69,14 +69,14 @@ def check_repeats(overrides: Sequence[str]) -> None:
     Raises:
         ConfigError: names the key.
     """
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     for override in overrides:
         key, separator, value = override.partition("=")
         if override.startswith("-") or not separator:
             continue
         key = key.lstrip("+")
-        if given.setdefault(key, value) != value:
-            raise ConfigError(f"{key} is given twice, as {given[key]} and as {value}", key, "leave one of them out")
+        if values.setdefault(key, value) != value:
+            raise ConfigError(f"{key} is given twice, as {values[key]} and as {value}", key, "leave one of them out")
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
@@ -111,29 +111,29 @@ def _check_swept_seeds(value: str) -> None:
 def translated(error: Exception) -> UserError:
     """Translate an error of Hydra or OmegaConf into a :class:`UserError`."""
     text = "\n".join(str(e) for e in (error, error.__cause__) if e)
-    if found := re.search(r"Could not override '([^']+)'|Could not delete from config\. '([^']+)'", text):
-        key = found[1] or found[2]
+    if match := re.search(r"Could not override '([^']+)'|Could not delete from config\. '([^']+)'", text):
+        key = match[1] or match[2]
         group = key.partition(".")[0]
         if key in known_keys():  # Hydra also composes a sweep once without the swept keys, which may end up here too
             how = f"choose a {group} that has it; in a sweep over {group} write ++{key}="
             return ConfigError(f"there is no key {key} in the {group} that is chosen", key, how)
         return ConfigError(f"there is no key {key}", key, did_you_mean(key, known_keys()))
-    if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
-        group, name = found[1], found[2]
+    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        group, name = match[1], match[2]
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
         how = did_you_mean(name, options)
         if group.startswith("hydra/"):
             how += f"; {name} may have to be installed: pip install hydra-{name}-{group.removeprefix('hydra/')}"
         return ConfigError(f"there is no {group} {name!r}", group, how)
-    if found := re.search(r"Ambiguous value for argument '([^=]+)=([^']*)'", text):
-        key, value = found[1], found[2]
+    if match := re.search(r"Ambiguous value for argument '([^=]+)=([^']*)'", text):
+        key, value = match[1], match[2]
         return ConfigError(
             f"{key}={value} is several values",
             key,
             f"write '{key}=[{value}]' for one stack, or add -m for one run each",
         )
-    if found := re.search(r"Sweep parameters '([^=]+)=(.*)' requires --multirun", text):
-        return ConfigError(f"{found[1]}={found[2]} is several values", found[1], "add -m for one run each")
+    if match := re.search(r"Sweep parameters '([^=]+)=(.*)' requires --multirun", text):
+        return ConfigError(f"{match[1]}={match[2]} is several values", match[1], "add -m for one run each")
     if re.search(
         "parsing override|LexerNoViableAlt|viable alternative|mismatched input|extraneous input|missing .* at", text
     ):

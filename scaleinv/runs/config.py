@@ -197,17 +197,17 @@ def leaves(nest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     A list of mappings with ``name`` gives one leaf for the names and one for every option
     (``penalties.l2_weights.strength``).
     """
-    found: list[tuple[str, Any]] = []
+    listed: list[tuple[str, Any]] = []
     for key, value in nest.items():
         if isinstance(value, Mapping) and not prefix:
-            found += leaves(value, f"{key}.")
+            listed += leaves(value, f"{key}.")
         elif not prefix and isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
-            found.append((key, [one["name"] for one in value]))
+            listed.append((key, [one["name"] for one in value]))
             for one in value:
-                found += leaves({k: v for k, v in one.items() if k != "name"}, f"{key}.{one['name']}.")
+                listed += leaves({k: v for k, v in one.items() if k != "name"}, f"{key}.{one['name']}.")
         else:
-            found.append((f"{prefix}{key}", value))
-    return found
+            listed.append((f"{prefix}{key}", value))
+    return listed
 
 
 def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
@@ -378,7 +378,7 @@ def parse_list(given: Any, group: str, key: str) -> tuple[list[tuple[str, Any]],
     """
     if not isinstance(given, list):
         raise ConfigError(f"{key} must be a list, got {given!r}", key, f"write {key}=[{names(CLASSES[group][0])[0]}]")
-    found = []
+    named = []
     grids: Grids = {}
     for one in given:
         own = one if isinstance(one, dict) else {"name": one}
@@ -386,9 +386,9 @@ def parse_list(given: Any, group: str, key: str) -> tuple[list[tuple[str, Any]],
         values = next((OmegaConf.to_container(OmegaConf.load(file)) for file in files if file.is_file()), {})
         assert isinstance(values, dict)
         made, numbers = parse_group(values | own, group, f"{key}.{own.get('name')}")
-        found.append((str(own["name"]), made))
+        named.append((str(own["name"]), made))
         grids |= numbers
-    return found, grids
+    return named, grids
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:

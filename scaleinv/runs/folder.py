@@ -114,19 +114,19 @@ class RunFolder:
         """
         path = self.path / "manifest.json"
         try:
-            found = json.loads(path.read_text())
+            entries = json.loads(path.read_text())
         except FileNotFoundError:
             return {}
         except (ValueError, RecursionError) as error:
             raise DamagedError("the manifest is not JSON", path, "start with rerun=true") from error
-        version = found.get("manifest_version") if isinstance(found, dict) else None
+        version = entries.get("manifest_version") if isinstance(entries, dict) else None
         if version != MANIFEST_VERSION:
             raise DamagedError(
                 f"the manifest has version {version}, this program reads {MANIFEST_VERSION}",
                 path,
                 "use the version of scaleinv that wrote it, or train again with rerun=true",
             )
-        return found
+        return entries
 
     @property
     def is_done(self) -> bool:
@@ -274,19 +274,19 @@ class RunFolder:
             DamagedError: the part of ``metrics.csv`` that the checkpoint belongs to was changed.
         """
         for path in (self._checkpoint, self._previous):
-            if (found := self._read_checkpoint(path)) is None:
+            if (checkpoint := self._read_checkpoint(path)) is None:
                 continue
             written = self.metrics.read_bytes() if self.metrics.exists() else b""
-            kept = written[: found.csv_bytes]
-            if _checksum(kept) != found.csv_sha256:
+            kept = written[: checkpoint.csv_bytes]
+            if _checksum(kept) != checkpoint.csv_sha256:
                 raise DamagedError(
-                    f"metrics.csv was changed after its checkpoint: {len(written)} bytes, not {found.csv_bytes}",
+                    f"metrics.csv was changed after its checkpoint: {len(written)} bytes, not {checkpoint.csv_bytes}",
                     self.metrics,
                     "put it back, or start again with rerun=true",
                 )
             if len(kept) < len(written):
                 os.truncate(self.metrics, len(kept))
-            return found
+            return checkpoint
         return None
 
     def _read_checkpoint(self, path: Path) -> Checkpoint | None:

@@ -79,8 +79,8 @@ class _Lines:
             return
         self.last, self.due = now, self.done + PART * self.total
         left = (now - self.began) / (self.done - self.initial) * (self.total - self.done)
-        told = f", {self.text}" if self.text else ""
-        complain(f"{self.title}: {self.done / self.total:.0%}{told}, about {_clock(left)} left")
+        detail = f", {self.text}" if self.text else ""
+        complain(f"{self.title}: {self.done / self.total:.0%}{detail}, about {_clock(left)} left")
 
     def set_postfix_str(self, s: str, refresh: bool) -> None:
         self.text = s

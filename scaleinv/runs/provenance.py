@@ -20,15 +20,15 @@ def sources(config: Config) -> dict[str, str]:
     """
     root = Path(__file__).parents[1]
     files = [path for path in sorted(root.rglob("*.py")) if path.relative_to(root).parts[0] != "report"]
-    found = {PACKAGE: _digest(files)}
+    digests = {PACKAGE: _digest(files)}
     parts = (config.network, config.space, config.optimizer, config.schedule, config.start, config.loss, config.task)
     for part in (*parts, *config.penalties.values(), *config.probes):
         project = type(part).__module__.split(".")[0]
         for module in {cls.__module__ for cls in type(part).__mro__ if cls.__module__.split(".")[0] == project}:
             path = getattr(sys.modules.get(module), "__file__", None)
             if project != PACKAGE and path:
-                found[module] = _digest([Path(path)])
-    return found
+                digests[module] = _digest([Path(path)])
+    return digests
 
 
 def changes(manifest: Mapping[str, Any], now: Mapping[str, str], git: Mapping[str, Any] | None) -> list[str]:

@@ -125,9 +125,9 @@ def find_runs(*paths: str | Path) -> list[Path]:
             raise MissingError(
                 "there is no such folder of records", path, "scaleinv-run writes results/<name>; see the README"
             )
-    found = {manifest.parent.resolve() for path in paths for manifest in Path(path).rglob("manifest.json")}
+    folders = {manifest.parent.resolve() for path in paths for manifest in Path(path).rglob("manifest.json")}
     # A manifest.json alone may belong to another program.
-    return sorted(folder for folder in found if (folder / "config.yaml").exists() or metrics_file(folder).exists())
+    return sorted(folder for folder in folders if (folder / "config.yaml").exists() or metrics_file(folder).exists())
 
 
 def done_runs(*paths: str | Path) -> list[Path]:

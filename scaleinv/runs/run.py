@@ -55,8 +55,8 @@ def run(config: Config) -> str:
 def notes(config: Config) -> list[str]:
     """Return a note if other code made a run's records, else an empty list."""
     manifest = RunFolder(config.folder).manifest
-    found = changes(manifest, sources(config), checkout())
-    return [f"note: made by other code: {'; '.join(found)}; rerun=true trains again with this one"] if found else []
+    changed = changes(manifest, sources(config), checkout())
+    return [f"note: made by other code: {'; '.join(changed)}; rerun=true trains again with this one"] if changed else []
 
 
 def _work(config: Config, folder: RunFolder) -> str:

@@ -32,14 +32,14 @@ def conf_folders() -> list[Path]:
 
 def known_keys() -> list[str]:
     """List every dotted key of the files in :func:`conf_folders`, except experiments."""
-    found = set()
+    keys = set()
     for folder in conf_folders():
         for path in folder.rglob("*.yaml"):
             group = path.relative_to(folder).parent.as_posix()
             if group != "experiment":
                 prefix = "" if group == "." else f"{group}."
-                found |= {f"{prefix}{key!s}" for key in OmegaConf.load(path)}
-    return sorted(found - {"defaults", "hydra"})
+                keys |= {f"{prefix}{key!s}" for key in OmegaConf.load(path)}
+    return sorted(keys - {"defaults", "hydra"})
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

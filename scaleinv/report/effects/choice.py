@@ -142,8 +142,8 @@ def loss_tables(records: pd.DataFrame, protocol: str, measure: str = "val_loss")
         rows = trained.groupby(["seed", "lr"]).tail(1)
     else:
         rows = trained.loc[trained.groupby(["seed", "lr"])[measure].idxmin()]
-    tuned, told = (rows.pivot(index="seed", columns="lr", values=name) for name in (measure, reported))
-    return tuned, told
+    tuned, to_report = (rows.pivot(index="seed", columns="lr", values=name) for name in (measure, reported))
+    return tuned, to_report
 
 
 def has_test_set(records: pd.DataFrame, measure: str = "val_loss") -> bool:
@@ -186,9 +186,9 @@ def refuse_pools(records: pd.DataFrame) -> None:
         known = {"seed", "lr", "epoch", "status", "diverged_step", "experiment"}
         names = [str(name) for name in records]
         labels = [name for name in names if name not in known and not name.endswith(("_loss", "_accuracy"))]
-        told = [name for name in labels if name != "run" and records[name].nunique(dropna=False) > 1] or ["run"]
+        differing = [name for name in labels if name != "run" and records[name].nunique(dropna=False) > 1] or ["run"]
         raise UserError(
-            f"several members have the same learning rate and seed; they differ in {', '.join(told)}",
+            f"several members have the same learning rate and seed; they differ in {', '.join(differing)}",
             "",
             "take one of them (scaleinv-compare --where KEY=VALUE)",
         )

@@ -92,15 +92,17 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="path of the picture without its ending; a folder for all"
     )
-    given = parser.parse_args()
+    options = parser.parse_args()
     command = shlex.join(["python", "-m", "scaleinv.report.figures", *sys.argv[1:]])
     try:
-        if given.figure == ALL:
-            problems = draw_all(given.records[0], given.out, command)
+        if options.figure == ALL:
+            problems = draw_all(options.records[0], options.out, command)
             sys.exit(f"{len(problems)} figures not drawn" if problems else 0)
-        if given.figure not in known:
-            raise UserError(f"there is no figure {given.figure!r}", given.figure, did_you_mean(given.figure, known))
-        print(*draw_one(given.figure, given.records, given.out, command), sep="\n")
+        if options.figure not in known:
+            raise UserError(
+                f"there is no figure {options.figure!r}", options.figure, did_you_mean(options.figure, known)
+            )
+        print(*draw_one(options.figure, options.records, options.out, command), sep="\n")
     except UserError as error:
         sys.exit(str(error))
 

@@ -29,8 +29,8 @@ def datasets_of(records: pd.DataFrame) -> list[str]:
 def describe_n(records: pd.DataFrame) -> str:
     """Return the numbers of seeds and epochs of the records, in words."""
     epochs = records.groupby(["dataset", "configuration"])["epoch"].max().groupby("dataset")
-    told = ", ".join(f"{_range(counts)} on {DATASETS.get(str(name), name)}" for name, counts in epochs)
-    return f"n = {describe_seeds(records)}; epochs: {told}"
+    budgets = ", ".join(f"{_range(counts)} on {DATASETS.get(str(name), name)}" for name, counts in epochs)
+    return f"n = {describe_seeds(records)}; epochs: {budgets}"
 
 
 def describe_seeds(members: pd.DataFrame) -> str:

@@ -34,8 +34,8 @@ def network_figure(
     for ax, name in zip(axes, names, strict=True):
         draw_network(ax, records[records["network"] == name], colors, quiet)
         ax.set_title(name)
-    told = dict(kinds.values())
-    handles = [Line2D([], [], color=color, linewidth=1.6, label=label) for color, label in told.items()]
+    labels = dict(kinds.values())
+    handles = [Line2D([], [], color=color, linewidth=1.6, label=label) for color, label in labels.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     columns = [*SETTINGS, *list(records)[list(records).index("configuration") + 1 :]]
     return Drawing(figure, records.reindex(columns=columns), caption)

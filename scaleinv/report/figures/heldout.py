@@ -26,8 +26,8 @@ def chosen(records: pd.DataFrame) -> pd.DataFrame:
         lows = best_lr(best, ["method"], measure).set_index("method")["lr"]
         picked = best[best["lr"] == best["method"].map(lows)]
         key = ["method", "lr", "seed", "epoch"]
-        found = picked[key].merge(named[[*key, "test_loss", "test_accuracy"]], on=key)
-        rows.append(found.assign(chosen_on=way))
+        losses = picked[key].merge(named[[*key, "test_loss", "test_accuracy"]], on=key)
+        rows.append(losses.assign(chosen_on=way))
     return pd.concat(rows, ignore_index=True)
 
 

@@ -37,7 +37,7 @@ def method_styles(methods: Iterable[str]) -> dict[str, Series]:
     Args:
         methods: methods that the figure shows, in any order, repeats allowed.
     """
-    found: dict[str, Series] = {}
+    styles: dict[str, Series] = {}
     taken: set[tuple[str, ...]] = set()
     spare = [(color, marker) for marker in SPARE_MARKERS for color in SPARE_COLORS]
     for method in in_order(methods):
@@ -45,8 +45,8 @@ def method_styles(methods: Iterable[str]) -> dict[str, Series]:
         looks = [how.style, *(how.style | {"color": color, "marker": marker} for color, marker in spare)]
         style = next((look for look in looks if _key(look) not in taken), how.style)
         taken.add(_key(style))
-        found[method] = Series(method, style)
-    return found
+        styles[method] = Series(method, style)
+    return styles
 
 
 def in_order(methods: Iterable[str]) -> list[str]:

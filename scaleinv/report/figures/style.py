@@ -174,7 +174,7 @@ def save(drawing: Drawing, stem: Path, inputs: Sequence[Path] = (), command: str
     for path in files:
         refuse_foreign(path, is_ours=lambda _: _is_drawn(files[3]))
     checksums = {f"{p.parent.name}/{p.name}": hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(inputs)}
-    told = {"caption": drawing.caption, "command": command, "inputs": checksums}
+    caption_file = {"caption": drawing.caption, "command": command, "inputs": checksums}
     pdf, png = io.BytesIO(), io.BytesIO()
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -182,7 +182,7 @@ def save(drawing: Drawing, stem: Path, inputs: Sequence[Path] = (), command: str
         drawing.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
         drawing.figure.savefig(png, format="png", metadata={"Software": None})
     table = drawing.table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
-    account = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    account = json.dumps(caption_file, indent=2, ensure_ascii=False) + "\n"
     contents = (pdf.getvalue(), png.getvalue(), table.encode(), account.encode())
     stem.parent.mkdir(parents=True, exist_ok=True)
     # The .json is written first: if the power fails in between, it still identifies the other files as ours.

@@ -71,6 +71,6 @@ def jacobian_rank(network: Network, seed: int, images: int) -> int:
     shapes = network.graph.shapes
     weights = {name: torch.randn(shape, dtype=torch.float64, generator=generator) for name, shape in shapes.items()}
     with torch.enable_grad():
-        found = torch.func.jacrev(lambda w: network.forward(w, x))(weights)
-    parts = [part.reshape(images * network.sizes[-1], -1) for part in found.values()]
+        jacobians = torch.func.jacrev(lambda w: network.forward(w, x))(weights)
+    parts = [part.reshape(images * network.sizes[-1], -1) for part in jacobians.values()]
     return int(torch.linalg.matrix_rank(torch.cat(parts, 1), rtol=1e-9))

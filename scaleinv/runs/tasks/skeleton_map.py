@@ -63,13 +63,13 @@ def _kinds(network: Network, chart: PinnedChart) -> list[list[list[str]]]:
     for pick, free in zip(chart.skeleton.into, chart.skeleton.is_root(graph), strict=True):
         mask = is_root[pick.name].view(-1)
         mask[pick.index.flatten()[free.flatten()]] = True
-    found = []
+    layers = []
     for i, layer in enumerate(network.chain):
         name = layer.weight
         taken = fixed.get(name, torch.zeros(graph.shapes[name], dtype=torch.bool))
         taken = taken.reshape(graph.shapes[name])
-        found.append([_row(*pair, "first" if i == 0 else "free") for pair in zip(taken, is_root[name], strict=True)])
-    return found
+        layers.append([_row(*pair, "first" if i == 0 else "free") for pair in zip(taken, is_root[name], strict=True)])
+    return layers
 
 
 def _row(fixed: Tensor, root: Tensor, other: str) -> list[str]:

@@ -58,8 +58,8 @@ class Surface(Task):
                 output = network.forward(named, torch.ones(len(points), 1, self.inputs, dtype=torch.float64)).flatten()
                 loss = torch.sin(output)
                 (gradient,) = torch.autograd.grad(loss.sum(), points)
-            found = (points.detach(), output.detach()[:, None], loss.detach()[:, None], gradient)
-            rows += [(panel["label"], slope, *row) for row in torch.cat(found, 1).tolist()]
+            columns = (points.detach(), output.detach()[:, None], loss.detach()[:, None], gradient)
+            rows += [(panel["label"], slope, *row) for row in torch.cat(columns, 1).tolist()]
         folder.metrics.unlink(missing_ok=True)
         folder.append(folder.metrics, rows)
         folder.finish((), **describe(torch.device("cpu")))

@@ -144,10 +144,10 @@ class _Run:
         return _Progress(min(chunk, self.total))
 
     def _resume(self) -> _Progress | None:
-        found = self.folder.load_checkpoint()
-        if found is None:
+        checkpoint = self.folder.load_checkpoint()
+        if checkpoint is None:
             return None
-        head, body = found.payload.split(b"\n", 1)
+        head, body = checkpoint.payload.split(b"\n", 1)
         progress = _Progress(**json.loads(head))
         self.tensors = safetensors.torch.load(body)
         if progress.threads != torch.get_num_threads():
@@ -257,8 +257,8 @@ class _Run:
         steps = result.first_bad_step.tolist()
         for i, (member, *measured, step) in enumerate(zip(members, *listed, steps, strict=True)):
             status = ("diverged", step) if step else ("ok", None)
-            found = (column[i] for column in probed)
-            yield (*labels, *place(member), epoch, *measured, *status, *found)
+            readings = (column[i] for column in probed)
+            yield (*labels, *place(member), epoch, *measured, *status, *readings)
 
     def _checkpoint(self, stack: Stack | None) -> None:
         self.progress.seconds = self._seconds()
@@ -275,9 +275,9 @@ class _Run:
     def _bar(self) -> Meter:
         steps = self.config.epochs * self.cell.steps_per_epoch
         current = len(next_stack(self.cell, self.progress.done, self.progress.chunk)) if self.tensors else 0
-        behind = self.progress.done * steps + current * self.progress.epoch * self.cell.steps_per_epoch
+        done = self.progress.done * steps + current * self.progress.epoch * self.cell.steps_per_epoch
         title = f"{self.config.title}, {self.total} members"
-        return meter(title, self.total * steps, behind, self.config.progress)
+        return meter(title, self.total * steps, done, self.config.progress)
 
 
 def _note(text: str) -> None:
