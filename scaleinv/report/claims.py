@@ -507,7 +507,7 @@ def judge_all(folder: str | Path) -> tuple[pd.DataFrame, list[str]]:
     """Judge every claim from the records of a study.
 
     Returns:
-        One row per case, and one text for every claim whose records are missing.
+        One row per case, and one message per claim that lacks records.
 
     Raises:
         MissingError: the folder holds no study.

@@ -72,7 +72,7 @@ LR = "optimizer.lr"
 NOT_READ = (None,)
 # Dotted key of an option per member -> its distinct numbers.
 Grids = dict[str, tuple[Any, ...]]
-# Groups whose options are the fields of a class: package of the classes, and their base class.
+# Group of options that are the fields of a class -> package of the classes, and their base class.
 CLASSES = {
     "network": ("scaleinv.networks", "Architecture"),
     "space": ("scaleinv.spaces", "ParameterSpace"),

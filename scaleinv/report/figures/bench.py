@@ -1,4 +1,4 @@
-"""Seconds per run-epoch against the number of members, beside the floor."""
+"""Seconds per run-epoch against the number of members, with the floor."""
 
 from typing import Any
 

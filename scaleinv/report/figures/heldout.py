@@ -1,4 +1,4 @@
-"""How much choosing on the test set gains: the study's protocol beside one that holds out training images."""
+"""How much choosing on the test set gains: the study's protocol against one that holds out training images."""
 
 import numpy as np
 import pandas as pd
