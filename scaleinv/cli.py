@@ -12,15 +12,15 @@ from scaleinv.runs.hydra_app import run_command
 
 
 def main() -> None:
-    """Run one configuration, or with ``-m`` every cell of a sweep; the README lists the exit codes."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets errors through, for outcomes.explain
+    """Run one configuration, or with ``-m`` every cell of a sweep; docs/running.md lists the exit codes."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then passes errors on, so that outcomes.explain sees them
     signal.signal(signal.SIGTERM, outcomes.terminate)
     with outcomes.printed():
         sys.exit(_command(sys.argv[1:]))
 
 
 def _command(arguments: Sequence[str]) -> int:
-    """Do it; return the exit code."""
+    """Run the command; return its exit code."""
     account = Account()
     try:
         check_repeats(arguments)

@@ -1,9 +1,9 @@
-"""All experiments of a profile as one piece of work: train what is missing, draw, judge, compare with the release.
+"""Run all experiments of a profile: train what is missing, draw, judge, compare with the release.
 
     python -m scaleinv.study --profile cpu [--only fig_4_1 memory] [--plan]
 
-Runs that several experiments share are trained once. What belongs to what is written to
-``results/<profile>/index.json``, which is all that figures and claims need to find their records.
+Runs that several experiments share are trained once. ``results/<profile>/index.json`` lists the runs of each
+experiment; figures and claims find their records through it.
 """
 
 import argparse
@@ -40,12 +40,12 @@ class Job:
 
     @property
     def cost(self) -> float:
-        """Return a number in proportion to the time that it takes."""
+        """Return a number proportional to the time that the run takes."""
         return self.config.task.cost(self.config)
 
 
 def experiments(folder: Path | None = None) -> list[str]:
-    """List the experiments of this profile's kind: those whose records go to the profile's folder."""
+    """List the experiments of the study: those that write their records to the folder of the profile."""
     paths = sorted(((folder or conf_folder()) / "experiment").glob("*.yaml"))
     return [path.stem for path in paths if _plain(path).get("name") == "${study.profile}"]
 
@@ -57,11 +57,11 @@ def _plain(path: Path) -> dict[Any, Any]:
 
 
 def plan(profile: str, names: Sequence[str], overrides: Sequence[str] = ()) -> list[Job]:
-    """List all runs of some experiments, each experiment's in the order of its sweep.
+    """List all runs of some experiments; those of one experiment are in the order of its sweep.
 
     Args:
-        profile: a file in ``conf/profile``.
-        names: files in ``conf/experiment``.
+        profile: name of a file in ``conf/profile``.
+        names: names of files in ``conf/experiment``.
         overrides: further overrides for every run.
 
     Raises:
@@ -78,18 +78,18 @@ def plan(profile: str, names: Sequence[str], overrides: Sequence[str] = ()) -> l
 
 
 def once(jobs: Sequence[Job]) -> list[Job]:
-    """Leave out runs that an earlier experiment has already."""
-    found: dict[str, Job] = {}
+    """Leave out runs that an earlier experiment already contains."""
+    by_id: dict[str, Job] = {}
     for job in jobs:
-        found.setdefault(job.config.run_id, job)
-    return list(found.values())
+        by_id.setdefault(job.config.run_id, job)
+    return list(by_id.values())
 
 
 def write_index(profile: str, jobs: Sequence[Job], folder: Path) -> None:
-    """Write which runs belong to which experiment, with the command that makes them.
+    """Write ``index.json``: the runs of each experiment, and the command that makes them.
 
     Raises:
-        UserError: an ``index.json`` that is none of a study stands there.
+        UserError: there is an ``index.json`` that no study wrote.
     """
     listed: dict[str, dict[str, object]] = {}
     for job in jobs:
@@ -116,17 +116,17 @@ def _is_index(path: Path) -> bool:
 
 
 def train(jobs: Sequence[Job]) -> list[str]:
-    """Run what is missing, one after the other; say how far it is and how long it may take.
+    """Run what is missing, one run after the other, and print progress and an estimate of the remaining time.
 
     Returns:
-        Errors, one text a failed run; the others are done.
+        One message per failed run; all other runs are done.
     """
     unique = once(jobs)
     missing = [job for job in unique if not RunFolder(job.config.folder).is_done]
     print(f"{len(unique)} runs, {len(unique) - len(missing)} of them done")
-    told = [note for job in unique if job not in missing for note in notes(job.config)]
-    if told:
-        print(f"{len(told)} of those done: {told[0]}")
+    remarks = [note for job in unique if job not in missing for note in notes(job.config)]
+    if remarks:
+        print(f"{len(remarks)} of those done: {remarks[0]}")
     total, spent, began, errors = sum(job.cost for job in missing) or 1.0, 0.0, time.monotonic(), []
     for i, job in enumerate(missing, 1):
         elapsed = time.monotonic() - began
@@ -142,14 +142,16 @@ def train(jobs: Sequence[Job]) -> list[str]:
 
 
 def compare(folder: Path, released: Path) -> None:
-    """Say where the study departs from the release of the same profile, if there is one."""
+    """Print where the study differs from the release of the same profile, if there is one."""
     if not (released / INDEX).exists() or folder.resolve() == released.resolve():
         return
-    found, compared = departures(folder, released)
-    print(f"compared with {released}: {len(found)} of {compared} median losses depart by more than the seeds' spread")
-    if len(found):
+    departed, compared = departures(folder, released)
+    print(
+        f"compared with {released}: {len(departed)} of {compared} median losses depart by more than the seeds' spread"
+    )
+    if len(departed):
         print(
-            found[["experiment", "dataset", "space", "optimizer", "lr", "median_new", "median_old"]].to_string(
+            departed[["experiment", "dataset", "space", "optimizer", "lr", "median_new", "median_old"]].to_string(
                 index=False
             )
         )
@@ -169,18 +171,18 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="EXPERIMENT", help="some experiments only")
     parser.add_argument("--plan", action="store_true", help="write the index and list the runs, train nothing")
     parser.add_argument("overrides", nargs="*", help="overrides for every run, e.g. results=elsewhere")
-    given = parser.parse_args()
-    profile = default_profile() if given.profile == "auto" else given.profile
+    options = parser.parse_args()
+    profile = default_profile() if options.profile == "auto" else options.profile
     known = experiments()
     try:
-        for name in given.only or []:
+        for name in options.only or []:
             if name not in known:
                 raise UserError(f"there is no experiment {name!r}", "--only", did_you_mean(name, known))
-        jobs = plan(profile, known, given.overrides)
+        jobs = plan(profile, known, options.overrides)
         folder = jobs[0].config.folder.parent
         write_index(profile, jobs, folder)
-        chosen = [job for job in jobs if job.experiment in (given.only or known)]
-        if given.plan:
+        chosen = [job for job in jobs if job.experiment in (options.only or known)]
+        if options.plan:
             for job in once(chosen):
                 state = "done" if RunFolder(job.config.folder).is_done else "missing"
                 print(f"{state:<8} {job.experiment:<14} {job.config.run_id}")

@@ -2,8 +2,8 @@
 
 SGD in weight space, G-space and fixed-weight space on the first data set, each at its best learning rate, on two seeds,
 with plain modules and torch.optim (``scaleinv.reference``). The two programs see the same batches but round
-differently, so their losses drift apart; they agree if they stay within the seeds' spread in every epoch.
-Writes OUT.csv and exits with 1 if they do not.
+differently, so their losses drift apart; they agree if the difference stays within the range over seeds in every epoch.
+With ``--out`` the losses are written to a CSV; the exit code is 1 if the programs disagree.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Measure seconds per run-epoch beside the floor that the machine's own matrix products set.
+"""Measure seconds per run-epoch and compare them with the floor, the time of the matrix products alone.
 
     python scripts/bench.py --out results/bench [--quick] [--device auto] [--tf32]
 
-Writes OUT.csv (one row per network, space, optimizer and number of members), OUT.json (machine, versions, command,
-floors) and OUT.pdf/.png. All ratios come from one process: the parts of a comparison take turns, and the best of
-several rounds counts, because other users of a shared machine only ever add time.
+Writes OUT.csv (one row per network, space, optimizer and number of members), OUT.machine.json (machine, versions,
+command, floors), OUT.pdf/.png and OUT.json (caption). All ratios come from one process: the compared parts take turns,
+and the best of several rounds counts, because other users of a shared machine can only add time.
 """
 
 import argparse
@@ -40,19 +40,19 @@ IMAGES = {"mnist": 60_000, "cifar10": 50_000}
 SPACES = {"weight": WeightSpace(), "gspace": GSpace(), "fixed": FixedWeightSpace(), "cycle": CycleSpace()}
 OPTIMIZERS = {"sgd": SGD(), "adam": Adam()}
 BATCH, TEST_IMAGES, STATES = 64, 10_000, {"sgd": 0, "adam": 2}
-# Stacks with more members take long enough that fewer rounds and fewer images to evaluate on time them as well.
+# Stacks with more than LARGE members take so long that fewer rounds and fewer evaluated images time them well enough.
 LARGE, FEWER_ROUNDS, SCORED = 64, 3, 2_000
 
 
 @dataclass
 class Floor:
-    """What the machine can do: matrix products (FLOP/s) and copies (bytes/s, read plus written)."""
+    """The machine's peak rates: matrix products (FLOP/s) and copies (bytes/s, read plus written)."""
 
     matmul: float = 0.0
     copy: float = 0.0
 
     def measure(self, device: torch.device) -> None:
-        """Multiply two 2048 x 2048 float32 matrices and copy 256 MiB; keep the best so far."""
+        """Multiply two 2048 x 2048 float32 matrices and copy 256 MiB; keep the highest rates so far."""
         a = torch.randn(2048, 2048, device=device)
         out = a.clone()
         self.matmul = max(self.matmul, 2 * 2048**3 / _mean_seconds(lambda: torch.mm(a, a, out=out), device, 3))
@@ -63,7 +63,13 @@ class Floor:
     def step(self, m: int, members: int, states: int, device: torch.device) -> float:
         """Return the least seconds a step can take: arithmetic, and on a GPU memory traffic too.
 
-        A step needs 6 m floating-point operations an image.
+        A step needs 6 m floating-point operations per image and member.
+
+        Args:
+            m: number of weights of a member.
+            members: number of members.
+            states: tensors of optimizer state per weight tensor.
+            device: device of the step.
         """
         arithmetic = 6 * m * BATCH * members / self.matmul
         return max(arithmetic, self.traffic(m, members, states)) if device.type == "cuda" else arithmetic
@@ -80,11 +86,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer members and rounds: under two minutes")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--tf32", action="store_true")
-    given = parser.parse_args()
-    device = pick_device(given.device)
-    set_up(device, None, given.tf32)
+    options = parser.parse_args()
+    device = pick_device(options.device)
+    set_up(device, None, options.tf32)
     torch.set_grad_enabled(False)
-    sizes, rounds = ([1, 64], 3) if given.quick else ([1, 4, 16, 64, 256, 1024], 7)
+    sizes, rounds = ([1, 64], 3) if options.quick else ([1, 4, 16, 64, 256, 1024], 7)
     floor, rows = Floor(), []
     for name in NETWORKS:
         serial = measure_serial(name, device)
@@ -94,22 +100,22 @@ def main() -> None:
                 print(_line(rows[-1], floor, device), flush=True)
     table = finish(rows, floor, device)
     command = shlex.join(["python", *sys.argv])
-    told = {
+    machine_facts = {
         "command": command,
         "matmul_gflops": floor.matmul / 1e9,
         "copy_gbytes": floor.copy / 1e9,
         **describe(device),
     }
-    machine = given.out.with_suffix(".machine.json")
-    save(draw(table, told), given.out, command=command)
+    machine = options.out.with_suffix(".machine.json")
+    save(draw(table, machine_facts), options.out, command=command)
     refuse_foreign(machine, is_ours=lambda old: b'"matmul_gflops"' in old)
-    write_atomically(machine, (json.dumps(told, indent=2) + "\n").encode())
-    write_atomically(given.out.with_suffix(".csv"), table.to_csv(index=False, float_format="%.6g").encode())
+    write_atomically(machine, (json.dumps(machine_facts, indent=2) + "\n").encode())
+    write_atomically(options.out.with_suffix(".csv"), table.to_csv(index=False, float_format="%.6g").encode())
     print(summary(table, floor))
 
 
 def measure_stacks(name: str, members: int, rounds: int, device: torch.device, floor: Floor) -> Iterator[dict]:
-    """Time steps of every space and optimizer with one number of members, taking turns if they fit side by side."""
+    """Time steps of every space and optimizer for one number of members; in turns if all fit into memory together."""
     network = mlp(NETWORKS[name])
     data = random_data(network, IMAGES[name] // members, device)
     cases = [(space, optimizer) for space in SPACES for optimizer in OPTIMIZERS]
@@ -125,7 +131,7 @@ def measure_stacks(name: str, members: int, rounds: int, device: torch.device, f
             for case, stack in stacks.items():
                 for part, seconds in time_parts(stack, repeats, device).items():
                     best[case][part] = min(best[case].get(part, float("inf")), seconds)
-            # What a network is evaluated on does not depend on the space or the optimizer.
+            # The time of an evaluation depends on neither the space nor the optimizer, so one stack is enough.
             first = next(iter(stacks.values()))
             scored = first.cell.dataset.val.part(
                 torch.arange(TEST_IMAGES if members <= LARGE else SCORED, device=device)
@@ -149,7 +155,7 @@ def measure_stacks(name: str, members: int, rounds: int, device: torch.device, f
 
 
 def random_data(network: Network, images: int, device: torch.device) -> Dataset:
-    """Make a data set in the shape of the real one, of at least 1,024 images: times do not depend on the pixels."""
+    """Make a random data set of at least 1,024 images in the shape of the real one: times do not depend on pixels."""
     inputs, n = network.sizes[0], max(1024, images)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (n, inputs), dtype=torch.uint8, generator=generator)
@@ -169,7 +175,7 @@ def make_stack(network: Network, data: Dataset, space: str, optimizer: str, memb
 
 
 def time_parts(stack: Stack, repeats: int, device: torch.device) -> dict[str, float]:
-    """Return seconds of a whole step in an epoch, and of its parts, for all members together."""
+    """Return the seconds of a whole step in an epoch and of its parts, for all members together."""
     steps, data = stack.cell.steps_per_epoch, stack.cell.dataset
     whole = _mean_seconds(lambda: stack.train_epoch(1), device, max(1, repeats // steps)) / steps
     index = torch.randperm(len(data.train))[None, : 16 * BATCH].to(device)
@@ -181,7 +187,7 @@ def time_parts(stack: Stack, repeats: int, device: torch.device) -> dict[str, fl
     targets, zeros = loss.targets(labels, 10, torch.float32), torch.zeros_like(stack._step_size)[:, None]
 
     def differentiate() -> None:
-        """Compute the gradient: written out, or as a plain descent does, added to the weights (zero times)."""
+        """Compute the gradient: written out, or added to the weights (times 0) as plain gradient descent does."""
         _, gradient = engine.gradient(stack.weights, images, targets, loss)
         if stack.rule is IDENTITY:
             gradient.add_to_(stack.weights, zeros)
@@ -197,12 +203,12 @@ def measure_serial(name: str, device: torch.device) -> dict[str, float]:
     """Return seconds per run-epoch of one plain module with torch.optim, autograd and one batch at a time."""
     network = mlp(NETWORKS[name])
     data = random_data(network, 0, device)
-    found = {}
+    seconds = {}
     for optimizer, cls in (("sgd", torch.optim.SGD), ("adam", torch.optim.Adam)):
         model = network.make().to(device)
         step = partial(_serial_step, data, model, cls(model.parameters(), lr=1e-4))
-        found[optimizer] = min(_mean_seconds(step, device, 60) for _ in range(6)) * -(-IMAGES[name] // BATCH)
-    return found
+        seconds[optimizer] = min(_mean_seconds(step, device, 60) for _ in range(6)) * -(-IMAGES[name] // BATCH)
+    return seconds
 
 
 def _serial_step(data: Dataset, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -217,7 +223,7 @@ def _serial_step(data: Dataset, model: torch.nn.Module, optimizer: torch.optim.O
 
 
 def peak_bytes(stack: Stack, device: torch.device) -> int:
-    """Return the memory of a stack: its tensors, buffers and what one epoch needs on top."""
+    """Return the bytes of a stack: its tensors and buffers, and on a GPU everything one epoch allocates."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         stack.train_epoch(1)
@@ -228,7 +234,7 @@ def peak_bytes(stack: Stack, device: torch.device) -> int:
 
 
 def finish(rows: list[dict], floor: Floor, device: torch.device) -> pd.DataFrame:
-    """Turn times of steps into seconds per run-epoch and ratios."""
+    """Turn the seconds per step into seconds per run-epoch and ratios."""
     table = pd.DataFrame(rows)
     m = table["network"].map(lambda n: mlp(NETWORKS[n]).graph.parameters)
     steps = table["network"].map(IMAGES).floordiv(-BATCH).mul(-1)
@@ -251,7 +257,7 @@ def finish(rows: list[dict], floor: Floor, device: torch.device) -> pd.DataFrame
 
 
 def summary(table: pd.DataFrame, floor: Floor) -> str:
-    """Return the ratios that the targets are about."""
+    """Return the ratios for which there are targets, one line per network and number of members."""
     lines = [f"matrix products {floor.matmul / 1e9:.0f} GFLOP/s, copies {floor.copy / 1e9:.0f} GB/s"]
     key = ["network", "members"]
     seconds = table.pivot_table(index=key, columns=["space", "optimizer"], values="seconds")
@@ -281,7 +287,7 @@ def _line(row: dict, floor: Floor, device: torch.device) -> str:
 
 
 def _mean_seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Return seconds of one call, averaged over ``repeats``; the callers' rounds take care of warming up."""
+    """Return the mean seconds of a call over ``repeats`` calls; the first of the caller's rounds warms up."""
     _wait(device)
     began = time.perf_counter()
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""Write the numbers of README.md and docs/ from results/release: ``python scripts/fill_docs.py``. None is typed in."""
+"""Write the numbers in README.md and docs/ from results/release: ``python scripts/fill_docs.py``."""
 
 import json
 import re
@@ -15,13 +15,13 @@ RELEASE = ROOT / "results" / "release"
 
 
 def mnist_table() -> str:
-    """Return what scripts/table.py prints of the released MNIST runs."""
+    """Return the output of scripts/table.py for the released MNIST runs."""
     words = [sys.executable, str(ROOT / "scripts" / "table.py"), "results/release/mnist_sgd"]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def bench_table() -> str:
-    """Return the ratios of the released benchmark, one row a network and number of members."""
+    """Return the ratios of the released benchmark, one row per network and number of members."""
     table = pd.read_csv(RELEASE / "bench" / "bench.csv")
     machine = json.loads((RELEASE / "bench" / "bench.machine.json").read_text())
     lines = [
@@ -58,13 +58,13 @@ def bench_table() -> str:
 
 
 def fill(text: str, marker: str, content: str) -> str:
-    """Replace what stands between a marker and the next end marker."""
+    """Replace the text between a marker and the next end marker."""
     pattern = re.compile(rf"(<!-- {re.escape(marker)} -->\n).*?(<!-- end -->)", re.DOTALL)
-    return pattern.sub(lambda found: found[1] + content + found[2], text)
+    return pattern.sub(lambda match: match[1] + content + match[2], text)
 
 
 def finding() -> str:
-    """Return one sentence on the start and the space, with its interval."""
+    """Return one sentence on the effects of start and space, with the interval."""
     table = pd.read_csv(RELEASE / "claims.csv").set_index(["claim", "case"])
     row = table.loc[("start matters more than space", "SGD, weight and cycle space")]
     return (
@@ -75,7 +75,7 @@ def finding() -> str:
 
 
 def filled(text: str) -> str:
-    """Return a page with its numbers."""
+    """Return a page with its numbers filled in."""
     for marker, content in (
         ("finding", finding),
         ("table: results/release/mnist_sgd", mnist_table),

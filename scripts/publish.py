@@ -1,4 +1,4 @@
-"""Publish a finished study: ``python scripts/publish.py results/cpu``. Refuses if records are incomplete."""
+"""Publish a finished study: ``python scripts/publish.py results/cpu``. It refuses if records are missing."""
 
 import argparse
 import sys

@@ -1,7 +1,7 @@
 """Print best losses of finished runs as a Markdown table: ``python scripts/table.py results/runs [--dataset mnist]``.
 
-One row a learning rate, one column a method: mean and standard deviation over seeds of the best validation loss over
-the epochs; the lowest of a column is bold. Whatever differs between the runs stands in the names of the columns.
+One row per learning rate, one column per method: mean and standard deviation over seeds of the best validation loss
+over the epochs; the lowest of a column is bold. Settings that differ between the runs are in the names of the columns.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from scaleinv.runs.records import done_runs, load_records
 
 
 def columns(best: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells of one data set: a row a learning rate, a column a method, empty where nothing was trained."""
+    """Return the cells of one data set: learning rates x methods, empty where nothing was trained."""
     by = best.groupby(["lr", "method"], sort=False)["val_loss"]
     cells = by.agg(["mean", "std"]).reset_index()
     lowest = cells.groupby("method")["mean"].transform("min")
@@ -31,7 +31,7 @@ def columns(best: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(folders: list[Path], dataset: str | None) -> str:
-    """Return the tables of all data sets, or of one, with n, times and machines below them.
+    """Return the tables of all data sets, or of one, followed by n, times and machines.
 
     Raises:
         UserError: there is nothing to show.
@@ -60,13 +60,13 @@ def table(folders: list[Path], dataset: str | None) -> str:
 
 
 def main() -> None:
-    """Read the command line, print the table."""
+    """Parse the command, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("records", nargs="+", type=Path, help="run folders, or folders above them")
     parser.add_argument("--dataset", help="show the runs of one data set only")
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
-        print(table(given.records, given.dataset))
+        print(table(options.records, options.dataset))
     except UserError as error:
         sys.exit(str(error))
 

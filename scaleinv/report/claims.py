@@ -3,8 +3,9 @@
     python -m scaleinv.report.claims results/release/cpu [--out STEM]
 
 Losses of two methods are compared by ratios, paired by seed: geometric means over the seeds, each method at its own
-best learning rate. Intervals are percentile bootstraps over the seeds; the learning rate is chosen anew in every
-resample, so choosing it is paid for. "T" is the thesis, "M" the abstract of the G-SGD paper.
+best learning rate. Intervals are percentile bootstraps over the seeds; the learning rate is chosen again in every
+resample, so the intervals include the uncertainty of that choice. In ``source``, "T" is the thesis and "M" the abstract
+of the G-SGD paper.
 """
 
 import argparse
@@ -26,9 +27,9 @@ from scaleinv.runs.records import load_experiment, read_index
 
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
 RESAMPLES, LEVEL = 4000, 0.95
-# Losses within this factor of each other are called equal.
+# Losses that differ by less than this factor count as equal.
 EQUAL = 1.05
-# With fewer seeds an interval says little: that all of four agree happens by chance once in eight.
+# With fewer seeds an interval says little: four seeds all agree by chance in one case of eight.
 FEWEST_SEEDS = 5
 
 
@@ -39,8 +40,8 @@ class Effect:
     Attributes:
         value: the estimate.
         low: lower end of the 95 % interval.
-        high: upper end.
-        n: paired seeds (or networks).
+        high: upper end of the 95 % interval.
+        n: number of paired seeds (or networks).
     """
 
     value: float
@@ -51,13 +52,13 @@ class Effect:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one case of a claim came to.
+    """The result for one case of a claim.
 
     Attributes:
-        case: data set, and what is compared.
-        effect: the number that decides.
-        measures: what the number is.
-        verdict: confirmed, refuted or undecided.
+        case: the data set, and what is compared.
+        effect: the measured effect, which decides.
+        measures: description of the effect.
+        verdict: confirmed, refuted, undecided, or "measured" where there is nothing to judge.
     """
 
     case: str
@@ -73,8 +74,8 @@ class Claim:
     Attributes:
         name: short name.
         source: document and section.
-        quote: its words.
-        judge: records of a study -> findings.
+        quote: the words of the source.
+        judge: function from the records of a study to findings.
     """
 
     name: str
@@ -105,7 +106,7 @@ class Study:
         self.records = lru_cache(maxsize=None)(self._records)
 
     def _records(self, experiment: str, *shown: str) -> pd.DataFrame:
-        """Read an experiment; ``shown`` are keys that the claim tells apart itself."""
+        """Read an experiment; ``shown`` are keys that the claim separates by itself."""
         records = load_experiment(self._folder, experiment, None)
         if "optimizer" in records:
             return with_methods(records, shown)
@@ -119,14 +120,14 @@ class Study:
     def losses(
         self, experiment: str, method: str, dataset: str = "", measure: str = "val_loss", **where: object
     ) -> pd.DataFrame:
-        """Return best losses over the epochs, one row a seed and one column a learning rate; diverged is infinite.
+        """Return best losses over the epochs, one row per seed, one column per learning rate; infinite where diverged.
 
         Args:
-            experiment: its name.
-            method: ``optimizer / space``.
-            dataset: its name; empty if there is one.
-            measure: a loss.
-            where: further columns and their values, with ``.`` written ``__``.
+            experiment: name of the experiment.
+            method: name of the method, ``optimizer / space``.
+            dataset: name of the data set; empty if the experiment has only one.
+            measure: column of the loss.
+            where: values that further columns must have; a ``.`` in the column's name is written ``__``.
         """
         records = self.records(experiment, *(column.replace("__", ".") for column in where))
         keep = records["method"] == method
@@ -144,10 +145,10 @@ class Study:
 
 
 def bootstrap(statistic: Callable[[np.ndarray], float], n: int) -> Effect:
-    """Return a statistic of seed numbers with the percentile interval of its bootstrap.
+    """Return a statistic with its percentile bootstrap interval over the seeds.
 
     Args:
-        statistic: maps positions of seeds, with repeats, to a number.
+        statistic: function from an array of seed positions, with repeats, to a number.
         n: number of seeds.
     """
     generator = np.random.default_rng(0)
@@ -158,7 +159,7 @@ def bootstrap(statistic: Callable[[np.ndarray], float], n: int) -> Effect:
 
 
 def _log_best(losses: pd.DataFrame) -> Callable[[np.ndarray], float]:
-    """Return the function seeds -> log of the geometric mean loss at the best learning rate for these seeds."""
+    """Return a function from seed positions to the log geometric mean loss at the best learning rate for them."""
     logs = np.log(losses.to_numpy())
     return lambda seeds: float(logs[seeds].mean(0).min())
 
@@ -187,7 +188,7 @@ def _exp(log: float) -> float:
 
 
 def range_difference(first: pd.DataFrame, second: pd.DataFrame) -> Effect:
-    """Compare the widths of good learning rates (within 10 % of the method's own best), in decades."""
+    """Compare the widths, in decades, of the ranges of learning rates within 10 % of the method's own best loss."""
     first, second = _paired(first, second)
 
     def width(losses: pd.DataFrame, seeds: np.ndarray) -> float:
@@ -197,7 +198,7 @@ def range_difference(first: pd.DataFrame, second: pd.DataFrame) -> Effect:
 
 
 def is_within(effect: Effect, low: float, high: float) -> str:
-    """Judge the claim that a number lies in a range: all of its interval must lie inside, or outside."""
+    """Judge the claim that a number lies in a range: undecided unless its interval is entirely inside or outside."""
     if effect.n < FEWEST_SEEDS:
         return UNDECIDED
     if low <= effect.low and effect.high <= high:
@@ -354,19 +355,19 @@ def kept_weights_are_worse(study: Study) -> Iterator[Finding]:
 
 @claim("T 5.1", "Both Fixed SGD and G-SGD showed greater robustness against the learning rate choice")
 def fixed_sgd_has_a_broader_range(study: Study) -> Iterator[Finding]:
-    """Of Fixed SGD; G-SGD's is above. Learning rates within 10 % of the method's own best loss."""
+    """The part on Fixed SGD; for G-SGD see above. Learning rates within 10 % of the method's own best loss."""
     yield from _broader_range(study, "fig_4_4", FIXED_SGD)
 
 
 @claim("T 5.1", "[Fixed SGD and G-SGD] converging faster than standard SGD for small learning rates")
 def fixed_sgd_is_faster_at_small_rates(study: Study) -> Iterator[Finding]:
-    """Of Fixed SGD; G-SGD's is above."""
+    """The part on Fixed SGD; for G-SGD see above."""
     yield from _at_small_rates(study, "fig_4_4", FIXED_SGD)
 
 
 @claim("T 4.2.2", "This leads to an unbalanced network which was numerically unstable during training")
 def reparametrized_networks_train_worse(study: Study) -> Iterator[Finding]:
-    """From the reparametrised start against the default one, with exact gradients."""
+    """The reparametrised start against the default one, with exact gradients."""
     for method in (SGD, ADAM):
         starts = [study.losses("unbalanced", method, start__name=name) for name in ("reparametrized", "default")]
         effect = ratio(starts[0], starts[1])
@@ -480,7 +481,7 @@ def start_matters_more_than_space(study: Study) -> Iterator[Finding]:
 
 @claim("T 6.1.1", "the number of effective scale invariances is less than the number of hidden nodes")
 def fewer_invariances_than_hidden_nodes(study: Study) -> Iterator[Finding]:
-    """Weights minus rank, minus hidden nodes: smallest and largest over the networks, not a bootstrap."""
+    """Number of weights minus rank minus hidden nodes; the interval is the range over networks, not a bootstrap."""
     records = study.records("invariances")
     table = records.groupby(["network", "bias"]).agg({"parameters": "first", "hidden": "first", "path_rank": "first"})
     ranks = {"paths": table["path_rank"], "function": records.groupby(["network", "bias"])["jacobian_rank"].max()}
@@ -506,7 +507,7 @@ def judge_all(folder: str | Path) -> tuple[pd.DataFrame, list[str]]:
     """Judge every claim from the records of a study.
 
     Returns:
-        One row per case, and one text for every claim whose records are missing.
+        One row per case, and one message per claim that lacks records.
 
     Raises:
         MissingError: the folder holds no study.
@@ -516,20 +517,20 @@ def judge_all(folder: str | Path) -> tuple[pd.DataFrame, list[str]]:
     rows, problems = [], []
     for one in CLAIMS:
         try:
-            for found in one.judge(study):
-                effect = found.effect
+            for finding in one.judge(study):
+                effect = finding.effect
                 rows.append(
                     {
                         "claim": one.name,
                         "source": one.source,
                         "quote": one.quote,
-                        "case": found.case,
-                        "verdict": found.verdict,
+                        "case": finding.case,
+                        "verdict": finding.verdict,
                         "effect": effect.value,
                         "low": effect.low,
                         "high": effect.high,
                         "n": effect.n,
-                        "measures": found.measures,
+                        "measures": finding.measures,
                     }
                 )
         except UserError as error:
@@ -567,22 +568,22 @@ def write_claims(table: pd.DataFrame, stem: Path) -> None:
 
 
 def summary_markdown(table: pd.DataFrame) -> str:
-    """Write one line a claim: how many cases were confirmed, refuted, undecided, and the number of the first case."""
+    """Write one line per claim: numbers of cases confirmed, refuted and undecided, and the effect of the first case."""
     lines = ["| claim (source) | cases | first case: effect [95 % interval] |", "| - | - | - |"]
     for _, rows in table.groupby("claim", sort=False):
         first = rows.iloc[0]
         counts = rows.loc[rows["verdict"] != "measured", "verdict"].value_counts()
-        told = ", ".join(
+        verdicts = ", ".join(
             f"{counts[verdict]} {verdict}" for verdict in (CONFIRMED, REFUTED, UNDECIDED) if verdict in counts
         )
         numbers = f"{first['effect']:.3g} [{first['low']:.3g}, {first['high']:.3g}], n = {first['n']}"
         effect = f"{first['case']}: {first['measures']} {numbers}"
-        lines.append(f"| “{first['quote']}” ({first['source']}) | {told} | {effect} |")
+        lines.append(f"| “{first['quote']}” ({first['source']}) | {verdicts} | {effect} |")
     return "\n".join(lines) + "\n"
 
 
 def print_table(table: pd.DataFrame) -> None:
-    """Print the findings, a block a claim."""
+    """Print the findings, one block per claim."""
     for claim_name, rows in table.groupby("claim", sort=False) if len(table) else []:
         first = rows.iloc[0]
         print(f"{claim_name} ({first['source']}: {first['quote']!r})")
@@ -592,16 +593,16 @@ def print_table(table: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    """Judge, print, and write if asked to."""
+    """Parse the command, judge, print, and write the findings with ``--out``."""
     parser = argparse.ArgumentParser(prog="python -m scaleinv.report.claims", description=__doc__.splitlines()[0])
     parser.add_argument("records", type=Path, help="a study's folder, with index.json")
     parser.add_argument("--out", type=Path, help="also write OUT.csv and OUT.md")
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
-        table, problems = judge_all(given.records)
+        table, problems = judge_all(options.records)
         print_table(table)
-        if given.out is not None and len(table):
-            write_claims(table, given.out)
+        if options.out is not None and len(table):
+            write_claims(table, options.out)
     except UserError as error:
         sys.exit(str(error))
     for text in problems:

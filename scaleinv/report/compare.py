@@ -4,8 +4,9 @@
     scaleinv-compare results/release/cpu --experiment memory --methods "SGD / G" "SGD / weight" --out compare
 
 Each verdict is about the claim that the first method is better than the second: lower loss, lower sensitivity to the
-learning rate, broader range of good learning rates, fewer diverged members, earlier at a loss. Each seed's learning
-rate is chosen on the other seeds. p-values are two-sided; the column Holm corrects them for the number of rows.
+learning rate, broader range of good learning rates, fewer diverged members, fewer epochs to a loss. Each seed's
+learning rate is chosen on the other seeds. p-values are two-sided; the column Holm corrects them for the number of
+rows.
 """
 
 import argparse
@@ -59,7 +60,8 @@ from scaleinv.runs.folder import metrics_file
 from scaleinv.runs.records import done_runs, experiment_runs, load_experiment, load_records
 from scaleinv.runs.suggestions import did_you_mean
 
-# Good is within these shares of (loss of chance - best loss); so is the loss that epochs are counted to.
+# Shares of (loss of chance - best loss): a learning rate is good if its loss is above the best by at most a TOLERANCE;
+# epochs are counted to a loss that is above the best by ARRIVED; EQUAL_SHARE is the margin of equal losses.
 TOLERANCES, ARRIVED, EQUAL_SHARE = (0.02, 0.1), 0.05, 0.01
 
 
@@ -68,10 +70,10 @@ class Row:
     """One effect of the first method against the second.
 
     Attributes:
-        effect: what the number is.
-        estimate: the number.
-        margin: up to which it counts as none.
-        judgement: of the claim that the first is better.
+        effect: description of the number.
+        estimate: the number with its interval.
+        margin: size up to which the effect counts as none.
+        judgement: verdict on the claim that the first method is better.
         lower_is_better: whether a negative effect (a ratio below 1) favours the first.
     """
 
@@ -85,23 +87,23 @@ class Row:
 def compare(
     records: pd.DataFrame, first: str, second: str, measure: str = "val_loss", unit: str = "seeds"
 ) -> pd.DataFrame:
-    """Compare two methods on every data set that both were run on.
+    """Compare two methods on every data set on which both were run.
 
     Args:
-        records: with the column ``method``; one member per method, data set, learning rate and seed.
-        first: name of a method.
-        second: name of another.
-        measure: the loss that is compared.
-        unit: of the margins: "seeds", one standard deviation between seeds; "share", 1 % of (loss before training -
-            best loss), for which losses are compared by differences.
+        records: records with the column ``method``; one member per method, data set, learning rate and seed.
+        first: name of the first method.
+        second: name of the second method.
+        measure: column of the loss to compare.
+        unit: unit of the margins. "seeds": one standard deviation between seeds. "share": 1 % of (loss before training
+            - best loss); losses are then compared by differences instead of ratios.
 
     Returns:
         One row per effect: ``dataset``, ``effect``, ``value``, ``low``, ``high``, ``n``, ``of``, ``p``, ``holm``,
-        ``verdict``, ``rule``; and ``scaled``, ``scaled_low``, ``scaled_high``, the effect in units of its margin,
-        negative where the first method is better.
+        ``verdict``, ``rule``; and ``scaled``, ``scaled_low``, ``scaled_high``: the effect and its interval in units of
+        the margin, negative where the first method is better.
 
     Raises:
-        UserError: a method is unknown, members are missing, or several would be pooled.
+        UserError: a method is unknown, members are missing, or several members would be pooled.
     """
     if measure not in records or not measure.endswith("_loss"):
         losses = [name for name in map(str, records) if name.endswith("_loss")]
@@ -128,7 +130,7 @@ def compare(
 
 def _effects(pair: Sequence[pd.DataFrame], measure: str, unit: str) -> Iterator[Row]:
     """Yield the effects of two methods, given their records on one data set."""
-    untrained = [one[one["epoch"] == 0] for one in pair]  # which has no training loss
+    untrained = [one[one["epoch"] == 0] for one in pair]  # epoch 0 has no training loss
     chance = float(min(one[measure].fillna(one["val_loss"]).median() for one in untrained))
     protocols = [name for name in PROTOCOLS if name != HELD_OUT or all(has_test_set(one, measure) for one in pair)]
     tables = {protocol: [loss_tables(one, protocol, measure) for one in pair] for protocol in protocols}
@@ -165,7 +167,7 @@ def _effects(pair: Sequence[pd.DataFrame], measure: str, unit: str) -> Iterator[
 
 
 def _over_rates(grids: Sequence[pd.DataFrame], best: pd.Series, chance: float, unit: str) -> Iterator[Row]:
-    """Yield the effects over whole grids of learning rates, which both methods share."""
+    """Yield the effects over the whole grid of learning rates, which is the same for both methods."""
     lowest = float(best.min())
     above = [sensitivity(grid, chance) for grid in grids]
     estimate = estimate_mean(differences(*above))
@@ -244,25 +246,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Load, compare, print, draw."""
-    given = _parser().parse_args(arguments)
+    """Parse the command, load the records, compare, print, draw."""
+    options = _parser().parse_args(arguments)
     try:
-        if given.experiment:
-            records = load_experiment(given.records[0], given.experiment, None)
-            runs = experiment_runs(given.records[0], given.experiment)
+        if options.experiment:
+            records = load_experiment(options.records[0], options.experiment, None)
+            runs = experiment_runs(options.records[0], options.experiment)
         else:
-            records, runs = load_records(*given.records, keys=None), done_runs(*given.records)
+            records, runs = load_records(*options.records, keys=None), done_runs(*options.records)
         if records.empty or "optimizer" not in records:
-            raise UserError("there are no finished runs", " ".join(map(str, given.records)), "scaleinv-run makes them")
-        kept = with_methods(_matching(records[records["optimizer"].notna()], given.where))
-        first, second = given.methods
-        table = compare(kept, first, second, given.measure, given.margin)
+            raise UserError(
+                "there are no finished runs", " ".join(map(str, options.records)), "scaleinv-run makes them"
+            )
+        kept = with_methods(_matching(records[records["optimizer"].notna()], options.where))
+        first, second = options.methods
+        table = compare(kept, first, second, options.measure, options.margin)
         print(as_text(table))
-        if given.out is not None:
-            used = set(kept.loc[kept["method"].isin(given.methods), "run"])
+        if options.out is not None:
+            used = set(kept.loc[kept["method"].isin(options.methods), "run"])
             command = shlex.join(["scaleinv-compare", *(sys.argv[1:] if arguments is None else arguments)])
             inputs = [metrics_file(run) for run in runs if run.name in used]
-            print(*save(draw(table, first, second), given.out, inputs, command), sep="\n")
+            print(*save(draw(table, first, second), options.out, inputs, command), sep="\n")
     except UserError as error:
         sys.exit(str(error))
 

@@ -1,4 +1,4 @@
-"""From rows per epoch to one number per member, the same way in every figure and claim. No torch."""
+"""Reduce rows per epoch to one number per member, the same way in every figure and claim. No torch."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,9 +10,13 @@ LABELS = ["dataset", "network", "space", "optimizer"]
 
 
 def member_columns(records: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
-    """List the columns that tell the members of a sweep apart: its choices and axes, which stand before ``epoch``.
+    """List the columns that identify a member of a sweep: its choices and axes, which come before ``epoch``.
 
     Members of two runs are the same only if their ``configuration`` is the same too.
+
+    Args:
+        records: from :func:`scaleinv.runs.records.load_records`.
+        without: columns to leave out.
     """
     columns = [str(name) for name in records]
     names = columns[columns.index("configuration") + 1 : columns.index("epoch")] if "epoch" in columns else []
@@ -20,15 +24,16 @@ def member_columns(records: pd.DataFrame, without: Sequence[str] = ()) -> list[s
 
 
 def best_epochs(records: pd.DataFrame, measure: str = "val_loss", extra: Sequence[str] = ()) -> pd.DataFrame:
-    """Take every member's best epoch, the source's protocol; a diverged member counts as infinite.
+    """Take every member's best epoch, as the source does; the measure of a diverged member is infinite.
 
     Args:
         records: from :func:`scaleinv.runs.records.load_records`.
         measure: the column to minimise over epochs from 1 on.
-        extra: further columns to keep, each one value a member.
+        extra: further columns to keep, each with one value per member.
 
     Returns:
-        One row per member: ``configuration``, its columns, ``extra``, ``epoch`` (the best one), and ``measure``.
+        One row per member: ``configuration``, the columns that identify it, ``extra``, ``epoch`` (the best one), and
+        ``measure``.
     """
     axes = member_columns(records)
     keys = [*axes, *(name for name in extra if name not in axes), "configuration"]
@@ -47,17 +52,17 @@ def last_epoch(records: pd.DataFrame, measure: str = "val_loss") -> pd.DataFrame
 
 
 def nearest_lrs(rates: Iterable[float], wanted: Sequence[float]) -> list[float]:
-    """Return the learning rates of a grid that are nearest, in log lr, to those wanted."""
+    """Return the learning rates of the grid ``rates`` that are nearest, in log lr, to those wanted."""
     grid = np.array(sorted(set(rates)), dtype=float)
     return [float(grid[np.abs(np.log(grid / lr)).argmin()]) for lr in wanted]
 
 
 def best_lr(best: pd.DataFrame, by: Sequence[str], measure: str = "val_loss") -> pd.DataFrame:
-    """Find each group's learning rate with the lowest median over its seeds.
+    """Find for each group the learning rate with the lowest median over seeds.
 
     Args:
         best: from :func:`best_epochs`.
-        by: columns that make a group, e.g. data set and method.
+        by: columns that define a group, e.g. data set and method.
         measure: the column to minimise.
 
     Returns:
@@ -73,11 +78,11 @@ def best_lr(best: pd.DataFrame, by: Sequence[str], measure: str = "val_loss") ->
 
 
 def good_range(best: pd.DataFrame, by: Sequence[str], measure: str = "val_loss", within: float = 0.1) -> pd.Series:
-    """Measure how wide the range of good learning rates is, in decades.
+    """Measure the width of the range of good learning rates in decades.
 
-    A learning rate is good if the loss there is at most ``1 + within`` times the group's own best. On a grid that is
-    not even in log lr, each learning rate stands for the interval half way to its neighbours, in log10; the ends of
-    the grid for twice their half interval.
+    A learning rate is good if the median loss there is at most ``1 + within`` times the group's own best. Each learning
+    rate counts for the interval, in log10, between the midpoints to its neighbours; each end of the grid for twice the
+    half interval on its inner side.
 
     Returns:
         Decades, indexed by ``by``.
@@ -94,12 +99,12 @@ def decades_of_good(lrs: np.ndarray, losses: np.ndarray, within: float = 0.1) ->
     """Measure the range of good learning rates as :func:`good_range` defines it.
 
     Args:
-        lrs: ascending.
-        losses: one a learning rate.
-        within: how much worse than the best is still good.
+        lrs: learning rates, ascending.
+        losses: one loss per learning rate.
+        within: largest relative excess over the best loss that is still good.
 
     Returns:
-        Decades.
+        The width in decades.
     """
     if len(lrs) < 2 or not np.isfinite(losses.min()):
         return 0.0

@@ -1,7 +1,7 @@
-"""From the configurations of runs to the names of their methods. No torch.
+"""Name methods by the configurations of their runs. No torch.
 
-A method is ``optimizer / space``. Whatever else differs between the runs at hand, and can change a result, is named
-after it (``SGD / weight, weight_decay 0.1``), so that no curve, row or verdict holds two experiments.
+A method is ``optimizer / space``. Any other setting that differs between the runs and can change a result is appended
+(``SGD / weight, weight_decay 0.1``), so that no curve, row or verdict mixes two experiments.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ from scaleinv.runs.config import AXES
 from scaleinv.runs.errors import UserError
 
 OPTIMIZER_NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
-# Group of keys -> the column that names the choice; keys of other groups are compared among all runs of a data set.
+# Group of keys -> column that names the choice; keys of a group are compared among the runs with the same choice.
 NAMED_BY = {"space": "space_name", "optimizer": "optimizer_name"}
-# Axes that every figure and table has: the curve and its seeds.
+# Axes that every figure and table shows: learning rates along the curve, seeds as replicates.
 DRAWN = ("lr", "seed")
 FROM_AXIS = {column: key for key, column in AXES.items()}
-# Texts of settings that are longer than this are cut and hashed.
+# Longest text of a setting, in characters; longer ones are cut and hashed.
 LONGEST = 24
 
 
@@ -27,12 +27,15 @@ def with_methods(records: pd.DataFrame, shown: Sequence[str] = ()) -> pd.DataFra
     """Add the columns ``space_name``, ``optimizer_name`` and ``method`` to records.
 
     Args:
-        records: of sweeps, read with ``keys=None``.
-        shown: keys and axes that the caller tells apart itself (by panels, by the x axis); they are not named.
+        records: records of sweeps, read with ``keys=None``.
+        shown: keys and axes that the caller separates by itself (by panels, by the x axis); they are not named.
 
     Returns:
-        A copy. Rows of one data set, method and choice of ``shown`` come from one configuration; learning rates and
-        seeds are all that their members differ in.
+        A copy. Rows with the same data set, method and values of ``shown`` come from one configuration: their members
+        differ only in learning rate and seed.
+
+    Raises:
+        ValueError: two configurations would get the same name, because ``records`` lack keys.
     """
     named = records.copy()
     named["space_name"] = [
@@ -50,14 +53,14 @@ def with_methods(records: pd.DataFrame, shown: Sequence[str] = ()) -> pd.DataFra
 
 
 def refuse_to_pool(named: pd.DataFrame, by: Sequence[str]) -> None:
-    """Refuse records in which several methods would become one arm of a figure that cannot name them.
+    """Refuse records in which several methods would be drawn as one by a figure that cannot name them.
 
     Args:
         named: from :func:`with_methods`.
-        by: columns by which the figure tells its arms apart.
+        by: columns that the figure separates.
 
     Raises:
-        UserError: naming two such methods.
+        UserError: names two such methods.
     """
     for _, arm in named.groupby(list(by), dropna=False, sort=False) if len(named) else []:
         if len(methods := list(dict.fromkeys(arm["method"]))) > 1:
@@ -69,7 +72,7 @@ def refuse_to_pool(named: pd.DataFrame, by: Sequence[str]) -> None:
 
 
 def refuse_several(records: pd.DataFrame, column: str) -> None:
-    """Refuse records of more than one data set (or another column) where a figure shows one."""
+    """Refuse records with several values in ``column`` (data sets, say) for a figure that shows only one."""
     if len(values := list(dict.fromkeys(records[column]))) > 1:
         raise UserError(
             f"this shows one {column}, the records have {', '.join(map(str, values))}", "", "give the runs of one"
@@ -77,14 +80,14 @@ def refuse_several(records: pd.DataFrame, column: str) -> None:
 
 
 def refuse_differences(records: pd.DataFrame, shown: Sequence[str] = ()) -> None:
-    """Refuse records of a task without methods whose runs differ in a key that the figure does not show.
+    """Refuse records of a task without methods if the runs differ in a key that the figure does not show.
 
     Args:
-        records: read with ``keys=None``.
-        shown: keys that the figure tells apart.
+        records: records read with ``keys=None``.
+        shown: keys that the figure separates.
 
     Raises:
-        UserError: naming the key.
+        UserError: names the key.
     """
     for key in _settings(records, shown):
         texts = sorted(set(records[key].map(_text)))
@@ -97,12 +100,12 @@ def refuse_differences(records: pd.DataFrame, shown: Sequence[str] = ()) -> None
 
 
 def _columns(records: pd.DataFrame, *names: str) -> list[pd.Series]:
-    """Return columns; empty ones where no run has the key."""
+    """Return columns; a column that no run has is empty."""
     return [records[name] if name in records else pd.Series(None, records.index, dtype=object) for name in names]
 
 
 def _settings(records: pd.DataFrame, shown: Sequence[str]) -> list[str]:
-    """List the columns that may tell methods apart: the keys, and those axes that are not drawn."""
+    """List the columns that can distinguish methods: the keys, and the axes that are not drawn."""
     columns = [str(name) for name in records]
     keys = columns[columns.index("run") + 1 : columns.index("configuration")]
     axes = [name for name in member_columns(records) if name not in (*LABELS, *DRAWN)]
@@ -110,32 +113,32 @@ def _settings(records: pd.DataFrame, shown: Sequence[str]) -> list[str]:
 
 
 def _differences(named: pd.DataFrame, shown: Sequence[str]) -> pd.Series:
-    """Return for every row the settings that its name must tell, each with a comma before it.
+    """Return for every row the settings that its name must include, each after a comma.
 
-    A key of a space is compared among the runs of a data set that have the same name of a space, a key of an
-    optimizer among those of one optimizer, a key of another choice (``start.sigma``) among those that chose alike, and
-    all others among all runs of a data set. What differs there in one data set is named in all of them.
+    Runs of one data set are compared. A key of a space is compared among runs with the same space name, a key of an
+    optimizer among runs with the same optimizer name, a key of another choice (``start.sigma``) among runs with the
+    same choice, and any other key among all runs. A setting that differs on one data set is named on all of them.
     """
     settings = _settings(named, shown)
     axes = [name for name in settings if name in member_columns(named)]
     number = named.groupby(["experiment", "run", *axes], dropna=False).ngroup()
     arms = named[~number.duplicated()]
-    told = {}
+    differing = {}
     for name in settings:
         values = arms[name].map(_text)
         differs = _differs_among(arms, name, values)
         if differs.any():
-            told[name] = values.where(differs, "")
-    words = [_word(name) for name in told]
+            differing[name] = values.where(differs, "")
+    words = [_word(name) for name in differing]
     texts = pd.Series("", arms.index, dtype=object)
-    for name, values in told.items():
+    for name, values in differing.items():
         word = _word(name) if words.count(_word(name)) == 1 else name
         texts += (f", {word} " + values).where(values != "", "")
     return number.map(dict(zip(number[arms.index], texts, strict=True)))
 
 
 def _differs_among(arms: pd.DataFrame, name: str, values: pd.Series) -> pd.Series:
-    """Return for every arm whether a setting differs among those that it is compared with."""
+    """Return for every arm whether a setting differs among the arms that it is compared with."""
     group, _, option = FROM_AXIS.get(name, name).rpartition(".")
     alike = [arms[NAMED_BY[group]]] if group in NAMED_BY else []
     alike += [arms[f"{group}.name"]] if group and option != "name" and f"{group}.name" in arms else []
@@ -145,12 +148,12 @@ def _differs_among(arms: pd.DataFrame, name: str, values: pd.Series) -> pd.Serie
 
 
 def _word(name: str) -> str:
-    """Return the last word of a key; the group, where that is ``name``."""
+    """Return the last word of a key; of ``group.name``, the group."""
     return name.removesuffix(".name").rpartition(".")[2]
 
 
 def _text(value: object) -> str:
-    """Write a setting in few characters; nothing if a run lacks it."""
+    """Write a setting in few characters; empty if the run lacks it."""
     if value is None or value != value:
         return ""
     text = f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

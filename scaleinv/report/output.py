@@ -1,4 +1,4 @@
-"""Where figures, claims and releases are written: never over a file that they did not write."""
+"""Protect files that this program did not write from its figures, claims and releases."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,18 +7,18 @@ from scaleinv.runs.errors import UserError
 
 
 class ForeignError(UserError):
-    """A file or folder that stands where output should go was not written by this program."""
+    """The path of an output is taken by a file or folder that this program did not write."""
 
 
 def refuse_foreign(path: Path, is_ours: Callable[[bytes], bool]) -> None:
-    """Make sure that a path can be written: it is free, or holds an earlier output.
+    """Check that a path may be written: it is free, or holds an earlier output.
 
     Args:
-        path: to be written.
-        is_ours: says of a file's content whether this program wrote it.
+        path: path to be written.
+        is_ours: function from a file's content to whether this program wrote it.
 
     Raises:
-        ForeignError: it is a folder, a symbolic link, or holds something else.
+        ForeignError: the path is a folder, a symbolic link, or a file that this program did not write.
     """
     if path.is_symlink() or (path.exists() and not (path.is_file() and is_ours(path.read_bytes()))):
         raise ForeignError("there is something here that this program did not write", path, "choose another --out")

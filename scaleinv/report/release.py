@@ -23,9 +23,9 @@ from scaleinv.runs.errors import UserError
 from scaleinv.runs.folder import RunFolder, write_atomically
 from scaleinv.runs.records import INDEX, experiment_runs, load_experiment, read_config, read_index
 
-# What a release keeps of a run.
+# Files of a run that a release keeps.
 RELEASED = ("config.yaml", "command.txt", "manifest.json", "metrics.csv.gz")
-# The first says that the others are of a release, too.
+# The first one identifies a release, so that the others may be replaced.
 PAGES = ("release.json", "README.md", "index.html")
 
 
@@ -38,14 +38,14 @@ def publish(study: Path, out: Path) -> dict[str, Any]:
 
     Args:
         study: folder with an ``index.json``.
-        out: folder of the release; what it holds of an earlier release of this profile is replaced.
+        out: folder of the release; an earlier release of this profile in it is replaced.
 
     Returns:
-        What ``release.json`` says.
+        The contents of ``release.json``.
 
     Raises:
-        IncompleteError: runs are missing; nothing is written.
-        ForeignError: ``out`` holds files that no release wrote where this one would be; nothing is written.
+        IncompleteError: runs are missing (nothing is written), or a figure or claim could not be made.
+        ForeignError: a file that no release wrote stands in the way; nothing is written.
     """
     index = read_index(study)
     missing = [
@@ -63,7 +63,7 @@ def publish(study: Path, out: Path) -> dict[str, Any]:
         refuse_foreign(out / page_name, is_ours=lambda _: is_release)
     stale = _released_runs(folder)
     runs = {run.name: run for name in index["experiments"] for run in experiment_runs(study, name)}
-    for run in runs.values():  # all of them, before anything is removed
+    for run in runs.values():  # check all of them before anything is removed
         RunFolder(run).read_metrics()
         read_config(run)
     for run in stale:
@@ -80,12 +80,12 @@ def publish(study: Path, out: Path) -> dict[str, Any]:
     table, unjudged = judge_all(folder)
     if problems or unjudged:
         raise IncompleteError("; ".join(problems + unjudged), folder)
-    told = _account(folder, index)
-    contents = (json.dumps(told, indent=2) + "\n", readme(told), page(told, table, out))
+    summary = _account(folder, index)
+    contents = (json.dumps(summary, indent=2) + "\n", readme(summary), page(summary, table, out))
     for page_name, content in zip(PAGES, contents, strict=True):
         write_atomically(out / page_name, content.encode())
     write_claims(table, out / "claims")
-    return told
+    return summary
 
 
 def _is_release(account: Path) -> bool:
@@ -118,7 +118,7 @@ def _is_released_run(folder: Path) -> bool:
 
 
 def _copy(run: Path, target: Path) -> None:
-    """Copy a run's records, the metrics compressed without a date, so that the bytes are the same every time."""
+    """Copy a run's records; the metrics are compressed without a date, so that the bytes are reproducible."""
     target.mkdir()
     for name in RELEASED[:-1]:
         write_atomically(target / name, (run / name).read_bytes())
@@ -126,7 +126,7 @@ def _copy(run: Path, target: Path) -> None:
 
 
 def _account(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
-    """Sum up machines, versions, seconds and replicates of every experiment and of all."""
+    """Summarise machines, versions, seconds and replicates, per experiment and in total."""
     experiments = {}
     for name, entry in index["experiments"].items():
         manifests = [RunFolder(run).manifest for run in experiment_runs(folder, name)]
@@ -160,7 +160,7 @@ def _account(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
 
 
 def readme(told: dict[str, Any]) -> str:
-    """Write the release's README: for each figure the command, the machine, the wall time and n."""
+    """Write the release's README: machine and versions, then command, n and wall time of each experiment."""
     lines = [
         "# Released results",
         "",
@@ -183,7 +183,7 @@ def readme(told: dict[str, Any]) -> str:
 
 
 def page(told: dict[str, Any], table: pd.DataFrame, out: Path) -> str:
-    """Write one page with all figures and claims that needs no network."""
+    """Write one HTML page with all figures and claims, which loads nothing from the network."""
     style = (
         "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}img{max-width:100%}"
         "table{border-collapse:collapse;font-size:13px}figcaption{font-size:13px;color:#444}code{background:#f4f4f4}"
@@ -228,17 +228,17 @@ def _sections(told: dict[str, Any], table: pd.DataFrame, out: Path) -> Iterator[
 
 
 def departures(study: Path, released: Path) -> tuple[pd.DataFrame, int]:
-    """Find where a re-run departs from a release by more than the seeds' spread.
+    """Find where a re-run differs from a release by more than the spread over seeds.
 
-    Compared are the medians over seeds of the best validation losses, of every run and learning rate (and value);
-    the spread is the range over the release's seeds. Two grids that differ are compared where they overlap.
+    For every arm of a run (a learning rate, and a value of each other axis) the median over seeds of the best
+    validation loss is compared; the spread is the range over the release's seeds. Only arms in both are compared.
 
     Returns:
-        The rows that depart, and how many were compared.
+        The rows that differ, and the number of rows compared.
     """
-    ours, theirs = read_index(study)["experiments"], read_index(released)["experiments"]
-    found, compared = [], 0
-    for name in sorted(set(ours) & set(theirs)):
+    rerun, release = read_index(study)["experiments"], read_index(released)["experiments"]
+    departed, compared = [], 0
+    for name in sorted(set(rerun) & set(release)):
         tables = []
         for folder in (study, released):
             records = load_experiment(folder, name)
@@ -256,5 +256,5 @@ def departures(study: Path, released: Path) -> tuple[pd.DataFrame, int]:
         spread = joined["max_old"] - joined["min_old"]
         with np.errstate(invalid="ignore"):
             is_near = (joined["median_new"] - joined["median_old"]).abs() <= spread
-        found.append(joined[~(is_inside | is_near)].assign(experiment=name))
-    return (pd.concat(found, ignore_index=True) if found else pd.DataFrame()), compared
+        departed.append(joined[~(is_inside | is_near)].assign(experiment=name))
+    return (pd.concat(departed, ignore_index=True) if departed else pd.DataFrame()), compared

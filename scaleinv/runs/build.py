@@ -14,7 +14,7 @@ from scaleinv.training.data import Dataset
 
 
 def build_cell(config: Config) -> Cell:
-    """Load the data onto the device and put the cell together.
+    """Load the data onto the device and build the cell.
 
     Raises:
         ConfigError: the space cannot take the network, or the schedule does not fit into the run.
@@ -52,7 +52,7 @@ def build_cell(config: Config) -> Cell:
 
 
 def build_dataset(config: Config) -> Dataset:
-    """Load the data set onto the device; the last one is kept, for the next cell of a sweep."""
+    """Load the data set onto the device; the last one is cached for the next cell of a sweep."""
     options = config.dataset
     return _on_device(
         *(options.name, options.root, options.split, options.holdout, options.normalise, options.download),
@@ -62,7 +62,7 @@ def build_dataset(config: Config) -> Dataset:
 
 
 def build_network(config: Config, dataset: Dataset) -> Network:
-    """Describe the network between the data set's inputs and classes.
+    """Build the network that has the data set's inputs and one output per class.
 
     Raises:
         ConfigError: the architecture does not fit the data set.

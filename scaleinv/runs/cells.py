@@ -1,6 +1,6 @@
-"""The runs of one command, one or with ``-m`` many: whichever launcher runs them, each is accounted for.
+"""The runs of one command, one or with ``-m`` many: the outcome of each is reported, whichever launcher runs it.
 
-Knows no torch before a run starts.
+torch is imported only when a run starts.
 """
 
 import math
@@ -28,12 +28,12 @@ from scaleinv.runs.outcomes import DONE, FAILED, INTERRUPTED, complain, explain,
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended; what its process, here or elsewhere, gives back.
+    """How a run ended: what the process that ran it returns.
 
     Attributes:
         code: exit code.
-        objective: for the sweeper; infinite if the run failed.
-        number: of the cell, from 0; None for a run that is no cell.
+        objective: number that a sweeper minimises; infinite if the run failed, None if there is none.
+        number: number of the cell, from 0; None for a run that is not part of a sweep.
     """
 
     code: int
@@ -42,7 +42,7 @@ class Ending:
 
 
 def run_once(composed: DictConfig, heading: str = "") -> Ending:
-    """Run what Hydra composed and print how it ended; an error is explained, so that other cells go on."""
+    """Run what Hydra composed and print how it ended; errors are printed, not raised, so that other cells go on."""
     hydra = HydraConfig.get()
     number = None if hydra.mode is None or not heading else int(hydra.job.num)
     try:
@@ -62,11 +62,11 @@ def run_once(composed: DictConfig, heading: str = "") -> Ending:
 
 @dataclass
 class Cell:
-    """What launchers call for every cell of a sweep, in this process or in another.
+    """The function that launchers call for every cell of a sweep, in this process or in another.
 
     Attributes:
-        shared: keys that have one value in all cells; the others tell a cell from its neighbours.
-        total: cells so far; a search adds to them.
+        shared: keys that have one value in all cells; the others are printed in the heading of each cell.
+        total: number of cells launched so far; it grows during a search.
     """
 
     shared: frozenset[str]
@@ -81,13 +81,13 @@ class Cell:
 
 @dataclass
 class Account:
-    """What one command launched, and what came back.
+    """The runs that one command launched, and how they ended.
 
     Attributes:
         launched: overrides of every cell, by its number.
-        endings: of the cells that came back.
-        single: ending of a run that is no cell.
-        beside: see :func:`scaleinv.runs.composing.surroundings`.
+        endings: endings of the cells that returned one, by number.
+        single: ending of the one run of a command without a sweep.
+        beside: arguments other than overrides, see :func:`scaleinv.runs.composing.surroundings`.
     """
 
     launched: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -96,20 +96,20 @@ class Account:
     beside: tuple[str, ...] = ()
 
     def run(self, composed: DictConfig) -> None:
-        """Run what is no sweep; Hydra calls it."""
+        """Make the one run of a command without a sweep; called by Hydra."""
         self.single = run_once(composed)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Watch every launcher that Hydra makes: it alone is told of all cells, and gets them back."""
+        """Wrap every launcher that Hydra makes: only a launcher receives all cells and returns their endings."""
         plugins = Plugins.instance()
         make = plugins.instantiate_launcher
 
         def watched(*, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Launcher:
             at_the_end.enter_context(_cleared(Path(config.hydra.sweep.dir).absolute()))
             self.beside = surroundings(config.hydra)
-            given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
-            cell = Cell(frozenset(one.get_key_element() for one in given if not one.is_sweep_override()))
+            overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+            cell = Cell(frozenset(one.get_key_element() for one in overrides if not one.is_sweep_override()))
             return _Watched(make(hydra_context=hydra_context, task_function=cell, config=config), cell, self)
 
         plugins.instantiate_launcher = watched  # type: ignore[method-assign, assignment]
@@ -120,7 +120,7 @@ class Account:
                 del plugins.instantiate_launcher
 
     def translated(self, error: BaseException) -> BaseException:
-        """Put what a launcher or sweeper raised into words; errors that have words already stay."""
+        """Turn an error of a launcher or sweeper into a readable one; errors that are readable already stay."""
         known = (ScaleinvError, HydraException, OmegaConfBaseException, OSError, KeyboardInterrupt)
         if not self.launched or isinstance(error, known):
             return error
@@ -132,10 +132,10 @@ class Account:
         )
 
     def close(self, code: int = DONE) -> int:
-        """Print what became of the cells.
+        """Print how many cells are done, and how to run the others again.
 
         Args:
-            code: of an error that ended the command before its time.
+            code: exit code of an error that ended the command early.
 
         Returns:
             The exit code of the command.
@@ -148,12 +148,12 @@ class Account:
         for number in bad:
             what = "failed" if number in self.endings else "nothing came back"
             complain(f"  {what}; run again: {shell_command((*self.beside, *self.launched[number]))}")
-        found = {*bad.values(), *([code] if code else [])}
-        return found.pop() if len(found) == 1 else (FAILED if found else DONE)
+        exit_codes = {*bad.values(), *([code] if code else [])}
+        return exit_codes.pop() if len(exit_codes) == 1 else (FAILED if exit_codes else DONE)
 
 
 class _Watched(Launcher):
-    """A launcher whose cells are written down before it starts them, and their endings when it gives them back."""
+    """A launcher that notes its cells before it starts them, and their endings when they return."""
 
     def __init__(self, launcher: Launcher, cell: Cell, account: Account) -> None:
         self.launcher, self.cell, self.account = launcher, cell, account
@@ -175,12 +175,12 @@ class _Watched(Launcher):
 
 @contextmanager
 def _cleared(folder: Path) -> Iterator[None]:
-    """Leave a sweep's folder as it was before Hydra wrote its list of overrides there.
+    """Remove the list of overrides that Hydra writes into a sweep's folder, or restore the file it replaced.
 
-    What sweepers and launchers write there is theirs, and stays.
+    Files that sweepers and launchers write there stay.
 
     Raises:
-        ConfigError: Hydra's list would be written through a link.
+        ConfigError: Hydra's list would be written through a symbolic link.
     """
     made = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     listing = folder / "multirun.yaml"
@@ -198,7 +198,7 @@ def _cleared(folder: Path) -> Iterator[None]:
             elif listing.read_bytes() != before:
                 write_atomically(listing, before)
         for path in made:
-            with suppress(OSError):  # others' files are in it
+            with suppress(OSError):  # the folder is not empty
                 path.rmdir()
         if made and folder.exists():
             say(f"the sweeper's and the launcher's own files: {folder}")

@@ -1,4 +1,4 @@
-"""From overrides to what Hydra composes of them, with Hydra's errors in our words. Knows no torch."""
+"""Compose configurations from overrides, and translate Hydra's errors. Does not import torch."""
 
 import re
 import shlex
@@ -19,12 +19,12 @@ from scaleinv.runs.suggestions import did_you_mean, known_keys
 
 @contextmanager
 def composer() -> Iterator[Callable[[Sequence[str]], tuple[DictConfig, HydraConf]]]:
-    """Give a function that composes ``conf/config.yaml`` with overrides into our keys, and Hydra's.
+    """Yield a function from overrides to the composed configuration: the keys of ``conf/config.yaml``, and Hydra's own.
 
     Another Hydra application that runs in this process keeps its state.
 
     Raises:
-        ConfigError: from the function, and from the body of the ``with``: an override is wrong.
+        ConfigError: an override is wrong; raised by the function and by the ``with`` statement.
     """
 
     def composed(overrides: Sequence[str]) -> tuple[DictConfig, HydraConf]:
@@ -42,7 +42,7 @@ def composer() -> Iterator[Callable[[Sequence[str]], tuple[DictConfig, HydraConf
 
 
 def surroundings(hydra: HydraConf) -> tuple[str, ...]:
-    """Return what a command must repeat beside its overrides to compose the same: folders of further files."""
+    """Return the arguments, besides overrides, that a command must repeat: folders of further configuration files."""
     sources = hydra.runtime.config_sources
     folders = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
     return (*folders, *(word for word in hydra.overrides.hydra if word.startswith("hydra.searchpath=")))
@@ -51,7 +51,7 @@ def surroundings(hydra: HydraConf) -> tuple[str, ...]:
 def shell_command(arguments: Sequence[str]) -> str:
     """Return the command that makes one run, quoted for the shell.
 
-    An experiment may be a sweep by itself, of which the run is one cell; ``hydra.mode=RUN`` makes that cell alone.
+    An experiment may itself be a sweep with this run as one cell; ``hydra.mode=RUN`` runs only that cell.
     """
     alone = ["hydra.mode=RUN"] if any(word.startswith(("experiment=", "+experiment=")) for word in arguments) else []
     others = [word for word in arguments if not word.startswith("hydra.mode=")]
@@ -59,31 +59,31 @@ def shell_command(arguments: Sequence[str]) -> str:
 
 
 def once_each(overrides: Sequence[str]) -> list[str]:
-    """Return overrides with one value for every key, the last, which is the one that Hydra takes."""
+    """Return the overrides with only the last value of every key, which is the one that Hydra uses."""
     return list({word.partition("=")[0].lstrip("+"): word for word in overrides}.values())
 
 
 def check_repeats(overrides: Sequence[str]) -> None:
-    """Refuse a command that gives one key two values. A script may: it changes what a list holds by adding to it.
+    """Refuse a command that gives one key two values. Scripts may do so: they change a list of overrides by appending.
 
     Raises:
-        ConfigError: naming the key.
+        ConfigError: names the key.
     """
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     for override in overrides:
         key, separator, value = override.partition("=")
         if override.startswith("-") or not separator:
             continue
         key = key.lstrip("+")
-        if given.setdefault(key, value) != value:
-            raise ConfigError(f"{key} is given twice, as {given[key]} and as {value}", key, "leave one of them out")
+        if values.setdefault(key, value) != value:
+            raise ConfigError(f"{key} is given twice, as {values[key]} and as {value}", key, "leave one of them out")
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
-    """Refuse what Hydra would not understand, or understand otherwise than it is meant.
+    """Refuse overrides that Hydra would not understand or would misunderstand.
 
     Raises:
-        ConfigError: a value has no key; or runs would differ in how many seeds they have, and share some of them.
+        ConfigError: a value has no key; or the cells of a sweep would have different numbers of seeds and share some.
     """
     for override in overrides:
         key, separator, value = override.partition("=")
@@ -94,7 +94,7 @@ def check_overrides(overrides: Sequence[str]) -> None:
 
 
 def _check_swept_seeds(value: str) -> None:
-    """Refuse a sweep over whole numbers of seeds; whether it is one, Hydra's own grammar decides."""
+    """Refuse a sweep over numbers of seeds; Hydra's own grammar decides whether the value is a sweep."""
     with suppress(HydraException):
         override = OverridesParser.create().parse_override(f"seeds={value}")
         if not override.is_sweep_override() or not override.is_discrete_sweep():
@@ -109,31 +109,31 @@ def _check_swept_seeds(value: str) -> None:
 
 
 def translated(error: Exception) -> UserError:
-    """Turn an error of Hydra's or OmegaConf's into ours."""
+    """Translate an error of Hydra or OmegaConf into a :class:`UserError`."""
     text = "\n".join(str(e) for e in (error, error.__cause__) if e)
-    if found := re.search(r"Could not override '([^']+)'|Could not delete from config\. '([^']+)'", text):
-        key = found[1] or found[2]
+    if match := re.search(r"Could not override '([^']+)'|Could not delete from config\. '([^']+)'", text):
+        key = match[1] or match[2]
         group = key.partition(".")[0]
-        if key in known_keys():  # a sweep is composed once without what it sweeps over, so it may be here too
+        if key in known_keys():  # Hydra also composes a sweep once without the swept keys, which may end up here too
             how = f"choose a {group} that has it; in a sweep over {group} write ++{key}="
             return ConfigError(f"there is no key {key} in the {group} that is chosen", key, how)
         return ConfigError(f"there is no key {key}", key, did_you_mean(key, known_keys()))
-    if found := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
-        group, name = found[1], found[2]
+    if match := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        group, name = match[1], match[2]
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
         how = did_you_mean(name, options)
         if group.startswith("hydra/"):
             how += f"; {name} may have to be installed: pip install hydra-{name}-{group.removeprefix('hydra/')}"
         return ConfigError(f"there is no {group} {name!r}", group, how)
-    if found := re.search(r"Ambiguous value for argument '([^=]+)=([^']*)'", text):
-        key, value = found[1], found[2]
+    if match := re.search(r"Ambiguous value for argument '([^=]+)=([^']*)'", text):
+        key, value = match[1], match[2]
         return ConfigError(
             f"{key}={value} is several values",
             key,
             f"write '{key}=[{value}]' for one stack, or add -m for one run each",
         )
-    if found := re.search(r"Sweep parameters '([^=]+)=(.*)' requires --multirun", text):
-        return ConfigError(f"{found[1]}={found[2]} is several values", found[1], "add -m for one run each")
+    if match := re.search(r"Sweep parameters '([^=]+)=(.*)' requires --multirun", text):
+        return ConfigError(f"{match[1]}={match[2]} is several values", match[1], "add -m for one run each")
     if re.search(
         "parsing override|LexerNoViableAlt|viable alternative|mismatched input|extraneous input|missing .* at", text
     ):

@@ -1,7 +1,7 @@
-"""The schema of a configuration: types and ranges here, values in ``conf/``.
+"""The schema of a configuration: types and ranges are here, default values in ``conf/``.
 
-Hydra composes; this module then checks every key and value once more, because Hydra accepts ``+typo=1``, ``lr=nan``
-and ``epochs=-3``. The options of spaces, optimizers and tasks are the fields of their own dataclasses.
+Hydra composes; this module then checks every key and value, because Hydra accepts ``+typo=1``, ``lr=nan`` and
+``epochs=-3``. The options of spaces, optimizers and tasks are the fields of their own dataclasses.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from scaleinv.spaces.base import ParameterSpace
     from scaleinv.starts.base import Start
 
-# Keys that are no part of a run's identity: the first change no result, the second only its round-off.
+# Keys that are not part of a run's identity: WITHOUT_EFFECT change no result, ROUND_OFF change only round-off.
 WITHOUT_EFFECT = {
     "name",
     "results",
@@ -50,28 +50,29 @@ WITHOUT_EFFECT = {
     "dataset.download",
 }
 ROUND_OFF = {"device", "threads", "chunk", "capture"}
-# Keys that came later, at the value that reproduces what came before: so they leave the ids of older runs alone.
+# Keys added later, with the value that reproduces the earlier behaviour. At that value they are not part of a run's
+# identity, so that older runs keep their ids.
 FORMERLY: dict[str, Any] = {"schedule.name": "constant", "loss.name": "cross_entropy", "penalties": []}
-# Axes of the grid: keys whose values the members of one run differ in -> their columns in the records. These are in
-# every run; any other option per member is an axis where a list is given, with a column under its own key.
+# Key of an axis that every run has -> its column in the records. Any other option per member is an axis if it is given
+# as a list; its column is named after its key.
 AXES = {"optimizer.lr": "lr", "seeds": "seed", "space.value": "value"}
 # Read through network.hidden, which is part of the identity.
 READ_ELSEWHERE = {"dataset.hidden"}
-# Hydra's own, and the budget that experiments read theirs from.
+# Top-level groups that are not keys of a run: Hydra's own, and the budget that experiments refer to.
 BESIDE = {"hydra", "study"}
-# Groups in which a file is chosen by name; a file may be a preset, whose name its keys do not hold.
+# Groups in which a file is chosen by name. The choice is recorded because a preset's keys do not contain its name.
 CHOICES = ("dataset", "network", "space", "optimizer", "schedule", "start", "loss", "task")
-# What a run may give to a search over runs as the number to minimise.
+# Numbers of a run that a search over runs can minimise.
 OBJECTIVES = ("best_val_loss", "last_val_loss", "none")
 # Longest name of a folder on the file systems in use.
 NAME_BYTES = 255
 # Key of the learning rates.
 LR = "optimizer.lr"
-# The numbers of an option that the others make meaningless.
+# Grid of an option that other options make meaningless.
 NOT_READ = (None,)
-# Dotted key of an option per member -> its numbers, each once.
+# Dotted key of an option per member -> its distinct numbers.
 Grids = dict[str, tuple[Any, ...]]
-# Groups whose options are the fields of a class: where the classes are, and what they are.
+# Group of options that are the fields of a class -> package of the classes, and their base class.
 CLASSES = {
     "network": ("scaleinv.networks", "Architecture"),
     "space": ("scaleinv.spaces", "ParameterSpace"),
@@ -103,25 +104,25 @@ class Config:
     """A checked configuration.
 
     Attributes:
-        dataset: what to train on.
-        network: what to train.
-        space: in which coordinates; of an option that is an axis it has the first number, like ``optimizer`` and
-            ``start``.
-        optimizer: how.
-        schedule: of the learning rates.
-        start: from where.
-        loss: what is minimised.
-        penalties: what is added to it, by name.
-        probes: what else to measure.
-        task: what to do.
-        axes: numbers of every axis of the grid by its key, learning rates last; ``space.value`` is one where the space
-            reads it, other options per member where several numbers are given.
-        seeds: replicates.
-        objective: what a search over runs minimises, one of ``OBJECTIVES``.
-        resolved: every key with its final value, as written to ``config.yaml``; keys that the task does not read stand
-            at their values in ``conf/``.
-        choices: file that was chosen in each of the groups ``CHOICES``; it may be a preset (``gspace_keep``).
-        arguments: of the command that makes this run; None if it was read from a ``config.yaml``.
+        dataset: options of the data set.
+        network: architecture of the network.
+        space: parameter space. Where an option is an axis of the grid, the object holds its first number; the same
+            goes for ``optimizer``, ``start`` and the others.
+        optimizer: update rule.
+        schedule: schedule of the learning rates.
+        start: what is done to the drawn weights before training.
+        loss: loss function.
+        penalties: terms added to the loss, by name.
+        probes: further measurements.
+        task: the procedure to run.
+        axes: numbers of every axis of the grid, by key, learning rates last. ``space.value`` is an axis if the space
+            reads it, any other option per member if it has several numbers.
+        seeds: one replicate of the grid per seed.
+        objective: number that a search over runs minimises, one of ``OBJECTIVES``.
+        resolved: every key with its final value, as written to ``config.yaml``; keys that the task does not read have
+            their values from ``conf/``.
+        choices: file chosen in each of the groups ``CHOICES``, possibly a preset (``gspace_keep``).
+        arguments: arguments of the command that makes this run; None if it was read from a ``config.yaml``.
     """
 
     dataset: DatasetConfig
@@ -157,12 +158,12 @@ class Config:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Names of the four choices, as they stand in every row of the records."""
+        """Names of data set, network, space and optimizer, as in every row of the records."""
         return {group: self.resolved[group]["name"] for group in ("dataset", "network", "space", "optimizer")}
 
     @property
     def run_id(self) -> str:
-        """Readable prefix, then a hash of exactly the keys that can change the result."""
+        """Readable prefix, then a hash of the keys that can change the result."""
         text = json.dumps(identity(self.resolved), sort_keys=True)
         words = self.task.words(self.resolved["task"]["name"], self.labels)
         readable = "-".join(re.sub(r"[^\w.]+", "_", word) for word in words)
@@ -170,7 +171,7 @@ class Config:
 
     @property
     def title(self) -> str:
-        """Name the run for a person, as its folder is named, with presets by their own names."""
+        """Readable name of the run: as its folder, but with the names of presets."""
         return " ".join(self.task.words(self.choices["task"], self.choices))
 
     @property
@@ -180,7 +181,7 @@ class Config:
 
     @property
     def folder(self) -> Path:
-        """Where the run's records go: ``results/<name>/<run id>``."""
+        """Folder of the run's records: ``results/<name>/<run id>``."""
         return Path(self.results).expanduser() / self.name / self.run_id
 
 
@@ -193,19 +194,20 @@ def identity(resolved: Mapping[str, Any]) -> dict[str, Any]:
 def leaves(nest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """List the leaves of nested mappings with their dotted keys; a skeleton given as lists is one leaf.
 
-    Of a list of mappings with ``name``, the names are a leaf, and every option: ``penalties.l2_weights.strength``.
+    A list of mappings with ``name`` gives one leaf for the names and one for every option
+    (``penalties.l2_weights.strength``).
     """
-    found: list[tuple[str, Any]] = []
+    listed: list[tuple[str, Any]] = []
     for key, value in nest.items():
         if isinstance(value, Mapping) and not prefix:
-            found += leaves(value, f"{key}.")
+            listed += leaves(value, f"{key}.")
         elif not prefix and isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
-            found.append((key, [one["name"] for one in value]))
+            listed.append((key, [one["name"] for one in value]))
             for one in value:
-                found += leaves({k: v for k, v in one.items() if k != "name"}, f"{key}.{one['name']}.")
+                listed += leaves({k: v for k, v in one.items() if k != "name"}, f"{key}.{one['name']}.")
         else:
-            found.append((f"{prefix}{key}", value))
-    return found
+            listed.append((f"{prefix}{key}", value))
+    return listed
 
 
 def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
@@ -213,8 +215,8 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
 
     Args:
         composed: all groups and keys of ``conf/config.yaml``.
-        hydra: Hydra's own keys; which files were chosen and which overrides were given are read from it. None for what
-            was composed earlier: the ``config.yaml`` of a run.
+        hydra: Hydra's own keys, which hold the chosen files and the overrides. None if ``composed`` was read from the
+            ``config.yaml`` of a run.
 
     Raises:
         ConfigError: a key is unknown or missing, or a value has the wrong type or is out of range.
@@ -259,7 +261,7 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
 
 
 def _parts(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Grids]:
-    """Make the objects of all groups; return them with the numbers of their options per member, learning rates last."""
+    """Make the objects of all groups, and the grids of their options per member, learning rates last."""
     parts: dict[str, Any] = {}
     grids: Grids = {}
     for group in CLASSES:
@@ -276,16 +278,16 @@ def _parts(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Grids]:
 
 
 def parse_group(node: Any, group: str, key: str = "", also: Sequence[str] = ()) -> tuple[Any, Grids]:
-    """Make what a group of keys describes.
+    """Make the object that a group of keys describes.
 
     Args:
         node: mapping with ``name`` and options.
         group: one of ``CLASSES``.
-        key: where it stands, for messages, if not at ``group``.
-        also: keys that were read before, for messages.
+        key: dotted key of the node, for messages; ``group`` if empty.
+        also: further valid keys, read by the caller, for messages.
 
     Returns:
-        An object, and the numbers of its options per member, by dotted key; the object has the first of each.
+        The object, with the first number of each option per member, and all their numbers by dotted key.
 
     Raises:
         ConfigError: a key or value is wrong.
@@ -304,13 +306,13 @@ def parse_group(node: Any, group: str, key: str = "", also: Sequence[str] = ()) 
             options[field.name] = grids[f"{key}.{field.name}"][0]
     made = _build(cls, options, key, also)
     for name, grid in grids.items():
-        for number in grid[1:]:  # each must be in range
+        for number in grid[1:]:  # checks that each is in range
             _build(cls, {**options, name.rpartition(".")[2]: number}, key, also)
     return made, grids
 
 
 def parse_space(node: Any, key: str) -> "tuple[ParameterSpace, Grids]":
-    """Make a space from its keys; as :func:`parse_group`. The number of an option that it does not read is None."""
+    """Make a space from its keys, as :func:`parse_group`. An option that it does not read gets the number None."""
     space, grids = parse_group(node, "space", key)
     for option, need in space.ignored.items():
         if len(grids[f"{key}.{option}"]) > 1:
@@ -321,7 +323,7 @@ def parse_space(node: Any, key: str) -> "tuple[ParameterSpace, Grids]":
 
 
 def parse_optimizer(node: Any, key: str) -> "tuple[Optimizer, Grids]":
-    """Make an optimizer from its keys; as :func:`parse_group`. Its learning rates, too, are an option per member."""
+    """Make an optimizer from its keys, as :func:`parse_group`. Its learning rate is an option per member too."""
     if not isinstance(node, Mapping) or "lr" not in node:
         raise ConfigError("the learning rate is missing", f"{key}.lr", "give a number or a list")
     lrs = _grid(node["lr"], f"{key}.lr", positive=True)
@@ -330,7 +332,7 @@ def parse_optimizer(node: Any, key: str) -> "tuple[Optimizer, Grids]":
 
 
 def _listed(raw: Mapping[str, Any], parts: Mapping[str, Any], grids: Grids) -> dict[str, Any]:
-    """Write every option per member, and the seeds, in one way: several numbers as a list, ``AXES`` always."""
+    """Write options per member and seeds uniformly: several numbers as a list, those of ``AXES`` always as a list."""
     listed = {key: dict(value) if isinstance(value, Mapping) else value for key, value in raw.items()}
     listed["seeds"] = list(_seeds(raw["seeds"]))
     penalties = {name: {"name": name, **asdict(penalty)} for name, penalty in parts["penalties"].items()}
@@ -343,7 +345,7 @@ def _listed(raw: Mapping[str, Any], parts: Mapping[str, Any], grids: Grids) -> d
 
 
 def _as_read(resolved: dict[str, Any], task: "Task") -> dict[str, Any]:
-    """Put keys that a task does not read to their values in ``conf/``, so that they do not tell runs apart."""
+    """Reset keys that a task does not read to their values in ``conf/``, so that they do not change the run's id."""
     if task.reads is None:
         return resolved
     read = {*task.reads, "task"}
@@ -361,22 +363,22 @@ def _as_read(resolved: dict[str, Any], task: "Task") -> dict[str, Any]:
 
 
 def parse_list(given: Any, group: str, key: str) -> tuple[list[tuple[str, Any]], Grids]:
-    """Make what a list describes, each a name, or a mapping with ``name`` and options other than those of its file.
+    """Make the objects that a list describes.
 
     Args:
-        given: the list.
-        group: one of ``CLASSES``, whose files are in ``conf/group``.
-        key: where the list stands.
+        given: the list; each entry is a name, or a mapping with ``name`` and options that replace those of its file.
+        group: one of ``CLASSES``; the files are in ``conf/<group>``.
+        key: key of the list.
 
     Returns:
-        The names with their objects, and the numbers of their options per member, by ``key.name.option``.
+        Pairs of name and object, and the numbers of their options per member, by ``key.name.option``.
 
     Raises:
         ConfigError: a key or value is wrong.
     """
     if not isinstance(given, list):
         raise ConfigError(f"{key} must be a list, got {given!r}", key, f"write {key}=[{names(CLASSES[group][0])[0]}]")
-    found = []
+    named = []
     grids: Grids = {}
     for one in given:
         own = one if isinstance(one, dict) else {"name": one}
@@ -384,13 +386,15 @@ def parse_list(given: Any, group: str, key: str) -> tuple[list[tuple[str, Any]],
         values = next((OmegaConf.to_container(OmegaConf.load(file)) for file in files if file.is_file()), {})
         assert isinstance(values, dict)
         made, numbers = parse_group(values | own, group, f"{key}.{own.get('name')}")
-        found.append((str(own["name"]), made))
+        named.append((str(own["name"]), made))
         grids |= numbers
-    return found, grids
+    return named, grids
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:
-    """Build from a script what the command line builds: ``compose(["dataset=mnist", "optimizer.lr=[0.1,0.01]"])``.
+    """Build a configuration from overrides, as the command line does.
+
+    For example ``compose(["dataset=mnist", "optimizer.lr=[0.1,0.01]"])``.
 
     Raises:
         ConfigError: a key is unknown or missing, or a value has the wrong type or is out of range.
@@ -414,7 +418,7 @@ def _plain(composed: DictConfig) -> dict[str, Any]:
 
 
 def _named(node: Any, group: str, key: str) -> tuple[type, dict[str, Any]]:
-    """Find the class that the ``name`` of a node means; return it with the other keys."""
+    """Return the class that a node names, and the node's other keys."""
     package, base = CLASSES[group]
     name = node.get("name") if isinstance(node, dict) else node
     try:
@@ -428,7 +432,7 @@ def _named(node: Any, group: str, key: str) -> tuple[type, dict[str, Any]]:
 
 
 def _build(cls: type, options: Any, group: str, also: Sequence[str] = ()) -> Any:
-    """Make a dataclass from a group's keys, with every type checked; ``also`` are keys that were read before."""
+    """Make a dataclass from a group's keys, with every type checked; ``also`` are further valid keys, for messages."""
     if not isinstance(options, Mapping):
         raise ConfigError(f"{group} must be a group of keys, got {options!r}", group)
     hints = typing.get_type_hints(cls)
@@ -452,7 +456,7 @@ def _build(cls: type, options: Any, group: str, also: Sequence[str] = ()) -> Any
 
 
 def _typed(value: Any, hint: Any, key: str) -> Any:
-    """Return the value as the hinted type, or raise; an int is a float too, a bool is neither."""
+    """Return the value as the hinted type, or raise; an int passes as a float, a bool as neither."""
     if _fits(value, hint):
         return float(value) if hint is float else value
     mend = f"for one run each, add -m and write {key}={','.join(map(str, value))}" if isinstance(value, list) else ""
@@ -492,7 +496,7 @@ def _number(raw: Mapping[str, Any], key: str, kind: type, least: float) -> Any:
 
 
 def _check_folder_name(name: str) -> None:
-    """Refuse a name that would lead out of the folder of results; ``a/b`` stays inside."""
+    """Refuse a name that would lead out of the results folder; ``a/b`` is allowed."""
     if "\\" in name or ":" in name or not name.isprintable() or not {"", ".", ".."}.isdisjoint(name.split("/")):
         raise ConfigError(f"must be the name of a folder inside results, got {name!r}", "name", "write name=runs")
 
@@ -526,7 +530,7 @@ def _keep(given: Any, epochs: int) -> str | tuple[int, ...] | None:
 
 
 def _grid(given: Any, key: str, positive: bool = False) -> tuple[float, ...]:
-    """Read a number or a list of numbers; a number that is there twice is run once."""
+    """Read a number or a list of numbers; a repeated number is run once."""
     listed = given if isinstance(given, list) else [given]
     if not listed:
         raise ConfigError(f"{key} is an empty list", key, "give at least one number")

@@ -1,4 +1,4 @@
-"""What the files in ``conf/`` say when a command gives nothing. Knows no torch."""
+"""The default values, from the files in ``conf/``. Does not import torch."""
 
 from functools import lru_cache
 from typing import Any
@@ -12,7 +12,7 @@ from scaleinv.runs.suggestions import conf_folder
 def defaults() -> dict[str, Any]:
     """Return every key of ``conf/config.yaml`` and of the groups that it chooses, interpolations resolved.
 
-    The budget of the study (``profile``) is none of a run's keys.
+    The budget of the study (``profile``) is left out: a run does not read it.
     """
     top = OmegaConf.load(conf_folder() / "config.yaml")
     assert isinstance(top, DictConfig)

@@ -1,4 +1,4 @@
-"""The machine a run happens on: device, threads, and what a manifest says of them."""
+"""The machine that a run uses: device, threads, memory, and their description in the manifest."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ def pick_device(name: str) -> torch.device:
     """Return the device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` means here.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: this machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -38,19 +38,19 @@ def pick_device(name: str) -> torch.device:
 
 
 def set_up(device: torch.device, threads: int | None, tf32: bool) -> None:
-    """Set what changes the speed and the round-off of every operation."""
+    """Set threads, denormals and TF32, which change the speed and the round-off of every operation."""
     if threads:
         torch.set_num_threads(threads)
     for dtype in (np.float32, np.float64):
-        np.finfo(dtype)  # older versions look for denormals when asked first, and warn that there are none
-    # Denormals slow a diverging or dying member down by an order of magnitude, and its neighbours with it.
+        np.finfo(dtype)  # older NumPy tests for denormals at the first call, and would warn once they are flushed
+    # Denormals slow a diverging or dying member down by an order of magnitude, and the other members with it.
     torch.set_flush_denormal(True)
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Return what a manifest says of the machine and the software."""
+    """Return the manifest's entries on the machine and the software."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     return {
         "device": str(device),
@@ -66,13 +66,13 @@ def describe(device: torch.device) -> dict[str, Any]:
     }
 
 
-# A virtual machine reports the whole cache of its host, hundreds of MiB that it shares with strangers. Measured on such
-# a machine, stacks beyond this share cost a third more a member.
+# Bytes. A virtual machine reports the whole cache of its host, hundreds of MiB that it shares with other machines.
+# Measured on such a machine, stacks larger than this take a third longer per member.
 _CACHE_OF_A_THREAD = 2**24
 
 
 def cache_bytes() -> int:
-    """Return the part of the last-level CPU cache to count on: its size, or 16 MiB a thread if that is less."""
+    """Return the usable bytes of the last-level CPU cache: its size, but at most 16 MiB per thread."""
     sizes = []
     for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
         text = path.read_text().strip()
@@ -83,7 +83,7 @@ def cache_bytes() -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the memory that is free on the device."""
+    """Return the free memory of the device in bytes; half of the physical memory where the system does not say."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
@@ -104,13 +104,13 @@ def _cpu_name() -> str:
 def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {}
+    versions = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def checkout() -> dict[str, Any] | None:

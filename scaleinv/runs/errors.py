@@ -1,4 +1,4 @@
-"""Errors that a user can mend: what is wrong, where, and how to mend it."""
+"""Errors that a user can fix: what is wrong, where, and how to fix it."""
 
 import errno
 import os
@@ -23,7 +23,13 @@ class ScaleinvError(Exception):
     """An error that is shown as three lines, without a traceback."""
 
     def __init__(self, what: str, where: object = "", how: str = "") -> None:
-        """Say what is wrong, where (a key or a path), and how to mend it."""
+        """Store the message.
+
+        Args:
+            what: what is wrong.
+            where: configuration key or path.
+            how: how to fix it.
+        """
         super().__init__(what)
         self.what, self.where, self.how = what, str(where), how
 
@@ -54,16 +60,19 @@ class DataError(UserError):
 
 
 def file_trouble(error: OSError, path: object = "") -> tuple[str, str, str]:
-    """Say what the operating system refused, where, and how to mend it: the arguments of a :class:`ScaleinvError`.
+    """Explain an error of the operating system.
 
     Args:
-        error: what it raised.
-        path: file or folder that was in use; the error knows better where it names one.
+        error: the error.
+        path: file or folder that was in use; the error's own ``filename`` takes precedence.
+
+    Returns:
+        The arguments of a :class:`ScaleinvError`: what was refused, where, and how to fix it.
     """
     what = error.strerror or str(error).strip() or type(error).__name__
     where = str(error.filename or path)
     for above in (Path(where), *Path(where).parents) if where else ():
-        if os.path.islink(above) and not os.path.exists(above):  # noqa: PTH110, PTH114  (pathlib's raise for long names)
+        if os.path.islink(above) and not os.path.exists(above):  # noqa: PTH110, PTH114  (pathlib raises for long names)
             what, where = "this link leads nowhere", str(above)
         elif error.errno == errno.ENOTDIR and os.path.isfile(above):  # noqa: PTH113
             what, where = "this is a file, not a folder", str(above)

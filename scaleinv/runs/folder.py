@@ -1,8 +1,8 @@
-"""The folder of one run, written so that no moment of death loses or doubles a row. Knows no torch.
+"""The folder of one run: a process killed at any moment neither loses nor doubles a row. Does not import torch.
 
 ``results/<name>/<run id>/`` holds ``config.yaml``, ``command.txt``, ``manifest.json``, ``metrics.csv`` (a function
-of the configuration alone), ``timing.csv``, while a run is unfinished ``checkpoint.bin`` and the one before it, and
-after a failure ``error.txt``. Nothing else in it is ever touched, and nothing is written through a symbolic link.
+of the configuration alone) and ``timing.csv``; while a run is unfinished, the last two checkpoints; and after a failure
+``error.txt``. Other files in it are never touched, and nothing is written through a symbolic link.
 """
 
 import csv
@@ -26,13 +26,13 @@ from omegaconf import OmegaConf
 from scaleinv.runs.errors import UserError
 
 MANIFEST_VERSION = 1
-# The manifest comes first, so that a run whose removal is cut short is not taken for a finished one.
+# The manifest is removed first, so that a half-removed run is not taken for a finished one.
 FILES = (
     *("manifest.json", "config.yaml", "command.txt", "metrics.csv", "timing.csv"),
     *("checkpoint.bin", "checkpoint.previous.bin", "checkpoint.part"),
     *("weights.safetensors", "arrays.safetensors", "error.txt"),
 )
-# Tensors beside the CSV: ``<kind>.safetensors``, until a run ends a folder ``<kind>`` with the parts of its stacks.
+# Tensors beside the CSV: ``<kind>.safetensors``; until the run ends, a folder ``<kind>`` with one file per stack.
 KINDS = WEIGHTS, ARRAYS = ("weights", "arrays")
 LOCKS = (".lock", "lock.json")
 
@@ -46,9 +46,10 @@ class DamagedError(UserError):
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file so that it is at all times either the old one or the new one, also after a power cut.
+    """Replace a file so that it always holds either the old or the new content, also after a power cut.
 
-    The new file is written beside the old one under a name that nobody has; a symbolic link is replaced, not followed.
+    The new content is written to a file with a unique name beside it, which is then renamed. A symbolic link is
+    replaced, not followed.
     """
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
@@ -72,7 +73,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
-    """Write rows as CSV; floats in the fewest digits that read back the same, None as nothing."""
+    """Write rows as CSV; floats with the fewest digits that read back the same, None as an empty field."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
@@ -83,9 +84,9 @@ class Checkpoint:
     """The state of an unfinished run.
 
     Attributes:
-        payload: opaque; whoever wrote it reads it.
-        csv_bytes: length of the part of ``metrics.csv`` that belongs to it.
-        csv_sha256: checksum of that part, whatever the order of its lines.
+        payload: the state, in the format of whoever saved it.
+        csv_bytes: length of the part of ``metrics.csv`` that the checkpoint belongs to.
+        csv_sha256: checksum of that part, which does not depend on the order of its lines.
     """
 
     payload: bytes
@@ -97,7 +98,7 @@ class RunFolder:
     """The records of one run."""
 
     def __init__(self, path: Path) -> None:
-        """Point at ``path``; nothing is touched."""
+        """Refer to the folder ``path``; nothing is read or written."""
         self.path = path
         self.metrics = path / "metrics.csv"
         self.timing = path / "timing.csv"
@@ -113,19 +114,19 @@ class RunFolder:
         """
         path = self.path / "manifest.json"
         try:
-            found = json.loads(path.read_text())
+            entries = json.loads(path.read_text())
         except FileNotFoundError:
             return {}
         except (ValueError, RecursionError) as error:
             raise DamagedError("the manifest is not JSON", path, "start with rerun=true") from error
-        version = found.get("manifest_version") if isinstance(found, dict) else None
+        version = entries.get("manifest_version") if isinstance(entries, dict) else None
         if version != MANIFEST_VERSION:
             raise DamagedError(
                 f"the manifest has version {version}, this program reads {MANIFEST_VERSION}",
                 path,
                 "use the version of scaleinv that wrote it, or train again with rerun=true",
             )
-        return found
+        return entries
 
     @property
     def is_done(self) -> bool:
@@ -139,10 +140,10 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process; the kernel lets go when the process ends, however it ends.
+        """Lock the run for this process; the kernel releases the lock when the process ends, however it ends.
 
         Raises:
-            BusyError: another process has it; the message says which.
+            BusyError: another process holds the lock; the message says which.
             DamagedError: the folder, or a file in it that a run writes, is a symbolic link.
         """
         for path in (self.path, *(self.path / name for name in (*FILES, *LOCKS, *KINDS))):
@@ -156,7 +157,7 @@ class RunFolder:
         except Timeout as error:
             try:
                 who = json.loads(owner.read_text())
-            except (OSError, ValueError):  # its owner is just writing it
+            except (OSError, ValueError):  # the owner is just writing it
                 who = {}
             raise BusyError(
                 f"process {who.get('pid', '?')} on {who.get('host', '?')} is writing this run",
@@ -167,19 +168,19 @@ class RunFolder:
             owner.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}))
             yield
         finally:
-            with suppress(OSError):  # a disk that became read-only
+            with suppress(OSError):  # the disk has become read-only
                 owner.unlink(missing_ok=True)
             lock.release()
 
     def clear(self) -> None:
-        """Remove the files that a run writes, the lock excepted; whatever else lies in the folder stays."""
+        """Remove the files that a run writes, except the lock; other files in the folder stay."""
         for name in FILES:
             (self.path / name).unlink(missing_ok=True)
         for kind in KINDS:
             self.forget(kind)
 
     def whole(self, kind: str) -> Path:
-        """Return where the tensors of all members stand when the run has ended."""
+        """Return the path of the tensors of all members, which exists when the run has ended."""
         return self.path / f"{kind}.safetensors"
 
     def parts(self, kind: str) -> list[Path]:
@@ -204,19 +205,19 @@ class RunFolder:
     def _remove_parts(self, kind: str) -> None:
         for part in self.parts(kind):
             part.unlink()
-        with suppress(OSError):  # it is not there, or holds what we did not write
+        with suppress(OSError):  # it does not exist, or holds files that we did not write
             (self.path / kind).rmdir()
 
     def write_config(self, resolved: Mapping[str, Any], command: str) -> None:
-        """Write down what is run."""
+        """Write ``config.yaml`` and ``command.txt``."""
         write_atomically(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(resolved))).encode())
         write_atomically(self.path / "command.txt", (command + "\n").encode())
 
     def read_metrics(self) -> bytes:
-        """Return the metrics of a finished run, which a release keeps compressed.
+        """Return the bytes of a finished run's ``metrics.csv``, which a release stores compressed.
 
         Raises:
-            DamagedError: they are gone, or are not what the run wrote.
+            DamagedError: the file is missing, or is not what the run wrote.
         """
         path, manifest = metrics_file(self.path), self.manifest
         mend = "put it back, or train again with rerun=true"
@@ -233,7 +234,7 @@ class RunFolder:
             raise DamagedError(
                 f"the metrics were changed: they have {rows} rows, the run wrote {manifest['rows']}", path, mend
             )
-        # Manifests before this entry was written vouch for the number of rows alone.
+        # Older manifests have no checksum, only the number of rows.
         wanted = manifest.get("metrics_sha256")
         if wanted is not None and hashlib.sha256(content).hexdigest() != wanted:
             raise DamagedError("the metrics were changed: their checksum is not that of the run", path, mend)
@@ -241,18 +242,18 @@ class RunFolder:
 
     @property
     def is_begun(self) -> bool:
-        """Whether an unfinished run has a checkpoint to go on from."""
+        """Whether an unfinished run has a checkpoint to resume from."""
         return self._checkpoint.exists() or self._previous.exists()
 
     def append(self, path: Path, rows: Iterable[Sequence[Any]]) -> None:
-        """Append rows to one of the CSVs and push them to the disk."""
+        """Append rows to one of the CSVs and flush them to the disk."""
         with path.open("ab") as file:
             file.write(csv_lines(rows))
             file.flush()
             os.fsync(file.fileno())
 
     def save_checkpoint(self, payload: bytes) -> None:
-        """Keep ``payload`` as the state that belongs to ``metrics.csv`` as it is now; keep the one before too."""
+        """Save ``payload`` as the state that belongs to the present ``metrics.csv``; keep the last checkpoint too."""
         written = self.metrics.read_bytes()
         head = json.dumps({"csv_bytes": len(written), "csv_sha256": _checksum(written)}).encode()
         body = head + b"\n" + payload
@@ -267,25 +268,25 @@ class RunFolder:
         sync_folder(self.path)
 
     def load_checkpoint(self) -> Checkpoint | None:
-        """Return the last checkpoint that is intact, after cutting ``metrics.csv`` back to it; None if there is none.
+        """Return the last intact checkpoint, or None, after cutting ``metrics.csv`` back to its length.
 
         Raises:
             DamagedError: the part of ``metrics.csv`` that the checkpoint belongs to was changed.
         """
         for path in (self._checkpoint, self._previous):
-            if (found := self._read_checkpoint(path)) is None:
+            if (checkpoint := self._read_checkpoint(path)) is None:
                 continue
             written = self.metrics.read_bytes() if self.metrics.exists() else b""
-            kept = written[: found.csv_bytes]
-            if _checksum(kept) != found.csv_sha256:
+            kept = written[: checkpoint.csv_bytes]
+            if _checksum(kept) != checkpoint.csv_sha256:
                 raise DamagedError(
-                    f"metrics.csv was changed after its checkpoint: {len(written)} bytes, not {found.csv_bytes}",
+                    f"metrics.csv was changed after its checkpoint: {len(written)} bytes, not {checkpoint.csv_bytes}",
                     self.metrics,
                     "put it back, or start again with rerun=true",
                 )
             if len(kept) < len(written):
                 os.truncate(self.metrics, len(kept))
-            return found
+            return checkpoint
         return None
 
     def _read_checkpoint(self, path: Path) -> Checkpoint | None:
@@ -299,10 +300,17 @@ class RunFolder:
         return Checkpoint(payload, **json.loads(head))
 
     def finish(self, key: Sequence[str], **entries: Any) -> int:
-        """Sort ``metrics.csv`` by the columns ``key``, mark the run done, drop its checkpoints; return the rows.
+        """Sort ``metrics.csv``, mark the run as done and remove its checkpoints.
 
-        Sorting makes the file independent of how the members were cut into stacks. It can be repeated: a run that
-        dies in here ends the same way on its next start.
+        Sorting makes the file independent of how the members were cut into stacks. All of this can be repeated: a run
+        that is killed in the middle ends the same way at its next start.
+
+        Args:
+            key: columns to sort by.
+            entries: further entries of the manifest.
+
+        Returns:
+            The number of rows.
         """
         head, *rows = csv.reader(io.StringIO(self.metrics.read_text()))
         columns = [head.index(name) for name in key]
@@ -319,7 +327,7 @@ class RunFolder:
 
 
 def _sortable(field: str) -> tuple[float, str]:
-    """Order numbers by size, then texts by letter; nothing comes first."""
+    """Return a sort key: empty fields first, then numbers by size, then texts alphabetically."""
     try:
         return (float(field or "-inf"), "")
     except ValueError:
@@ -332,7 +340,7 @@ def _checksum(written: bytes) -> str:
 
 
 def metrics_file(folder: Path) -> Path:
-    """Return the path of a run's metrics, which a release keeps compressed."""
+    """Return the path of a run's metrics: ``metrics.csv``, or in a release ``metrics.csv.gz``."""
     plain = folder / "metrics.csv"
     compressed = folder / "metrics.csv.gz"
     return compressed if compressed.exists() and not plain.exists() else plain

@@ -1,6 +1,6 @@
-"""Hydra as this package uses it: where ``conf/`` is, what Hydra 1.3 and 1.4 must be told, what a sweep is made of.
+"""Hydra as this package uses it: where ``conf/`` is, which options Hydra 1.3 and 1.4 take, which runs a sweep has.
 
-What is not public of Hydra is used here alone, and there is a way without it.
+Only this module uses private state of Hydra, and only to compose beside another Hydra application.
 """
 
 import inspect
@@ -25,9 +25,9 @@ Options = dict[str, Any]
 
 
 def options(hydra_main: Callable[..., Any]) -> tuple[Options, Options]:
-    """Choose what Hydra is told, by what it can be told.
+    """Choose the options that the installed version of Hydra takes.
 
-    Hydra 1.3 asks which version's defaults are meant. 1.4 deprecates that, and asks which classes it may make: none.
+    Hydra 1.3 takes the version whose defaults apply. 1.4 deprecates that and takes the classes it may make: none.
 
     Args:
         hydra_main: ``hydra.main``.
@@ -41,7 +41,7 @@ def options(hydra_main: Callable[..., Any]) -> tuple[Options, Options]:
 
 
 _MAIN, _INITIALIZE = options(hydra.main)
-# What `initialize_config_dir` sets for the whole process.
+# Singletons that `initialize_config_dir` sets for the whole process.
 _OF_AN_APPLICATION = (GlobalHydra, JobRuntime, VersionBase)
 
 
@@ -56,7 +56,7 @@ def composing() -> Iterator[None]:
     """Let ``hydra.compose`` find ``conf/``; another Hydra application in this process keeps its state.
 
     Raises:
-        ConfigError: there is another one, and this Hydra does not say where its state is.
+        ConfigError: there is another one, and the state of this version of Hydra cannot be saved.
     """
     instances: dict[type, Any] | None = getattr(Singleton, "_instances", None)
     if instances is None and GlobalHydra.instance().is_initialized():
@@ -84,10 +84,10 @@ def expand(words: Iterable[str]) -> list[list[str]]:
         words: overrides such as ``space=weight,gspace``; of two with the same key the later counts.
 
     Returns:
-        One list of overrides a run.
+        One list of overrides per run.
 
     Raises:
-        ConfigError: a value is an interval, which names no finite number of runs.
+        ConfigError: a value is an interval, which does not give a finite number of runs.
     """
     choices: dict[str, list[str]] = {}
     for override in OverridesParser.create().parse_overrides(list(words)):

@@ -1,4 +1,4 @@
-"""The one number of a run that a search over runs minimises."""
+"""The number that a search over runs minimises."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from scaleinv.runs.folder import RunFolder
 
 
 def objective(config: Config) -> float | None:
-    """Read from the records of a finished run what ``config.objective`` names.
+    """Read the number that ``config.objective`` names from the records of a finished run.
 
     Returns:
         The smallest validation loss of all members and epochs, or of all members after the last epoch; infinity where

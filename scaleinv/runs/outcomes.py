@@ -1,4 +1,4 @@
-"""How commands end: sentences for a person and exit codes for a shell. Knows no torch."""
+"""How commands end: messages for a person and exit codes for a shell. Does not import torch."""
 
 import os
 import sys
@@ -14,17 +14,17 @@ from scaleinv.runs.composing import translated
 from scaleinv.runs.errors import RunFailedError, UserError, file_trouble
 
 DONE, FAILED, REFUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-# What a shell says of any program whose reader went away (``| head``).
+# Exit code of a program that writes into a closed pipe (``| head``): 128 + SIGPIPE.
 UNREAD = 141
 
 
 def terminate(signum: int, frame: Any) -> None:
-    """Handle SIGTERM: end in good order, resumable."""
+    """Handle SIGTERM: exit cleanly, so that the run can be resumed."""
     sys.exit(TERMINATED)
 
 
 def say(text: str) -> None:
-    """Print at once; where that cannot be done, end the process."""
+    """Print and flush; end the process if that is impossible."""
     try:
         print(text, flush=True)
     except OSError as error:
@@ -32,14 +32,14 @@ def say(text: str) -> None:
 
 
 def complain(text: object) -> None:
-    """Print on stderr, if anybody listens."""
+    """Print on stderr, ignoring a closed stream."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def printed() -> Iterator[None]:
-    """See to it that all that the body prints is written, or say why it is not."""
+    """Flush standard output after the body; if that fails, say why and exit."""
     try:
         yield
     finally:
@@ -50,7 +50,7 @@ def printed() -> Iterator[None]:
 
 
 def explain(error: BaseException) -> int:
-    """Say in at most three lines what is wrong, where, and how to mend it; return the exit code."""
+    """Print in at most three lines what is wrong, where, and how to fix it; return the exit code."""
     if isinstance(error, KeyboardInterrupt):
         complain("interrupted; the same command goes on from the last checkpoint")
         return INTERRUPTED
@@ -65,14 +65,14 @@ def explain(error: BaseException) -> int:
         return REFUSED
     if isinstance(error, RunFailedError):
         complain(error)
-    else:  # not foreseen: a bug of ours, and the traceback is what we would ask for
+    else:  # unforeseen, so a bug: its report needs the traceback
         traceback.print_exception(error)
     return FAILED
 
 
 def _unprintable(error: OSError) -> int:
-    """Give up standard output; say why, unless its reader went away, which is no fault."""
-    with suppress(OSError, ValueError):  # what is still in the buffer would fail again when the interpreter ends
+    """Close standard output; say why, unless its reader has closed the pipe, which is not an error."""
+    with suppress(OSError, ValueError):  # the interpreter flushes what is still in the buffer, which would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return UNREAD

@@ -1,4 +1,4 @@
-"""How far a run is: a bar where it can move, plain lines where it cannot (a log file, a batch system)."""
+"""Progress of a run: a bar in a terminal or notebook, plain lines elsewhere (a log file, a batch system)."""
 
 import sys
 import time
@@ -9,12 +9,12 @@ from tqdm.auto import tqdm
 
 from scaleinv.runs.outcomes import complain
 
-# Least time between two plain lines, and the part of a run after which there is another: some twenty lines at most.
+# Least seconds, and least share of the run, between two plain lines: some twenty lines at most.
 SECONDS, PART = 10.0, 0.05
 
 
 class Meter(Protocol):
-    """What shows how far a run is."""
+    """A display of a run's progress."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -25,20 +25,20 @@ class Meter(Protocol):
         """End."""
 
     def update(self, n: float, /) -> object:
-        """Go on by ``n``."""
+        """Advance by ``n`` units."""
 
     def set_postfix_str(self, s: str, refresh: bool) -> None:
-        """Say how it goes."""
+        """Set the text after the bar."""
 
 
 def meter(title: str, total: int, initial: int, shown: bool) -> Meter:
-    """Make what shows how far a run is.
+    """Make the display of a run's progress.
 
     Args:
-        title: of the run.
+        title: title of the run.
         total: units of the whole run.
         initial: units that were done before.
-        shown: whether anything is to be shown at all.
+        shown: whether to show anything at all.
     """
     if shown and not sys.stderr.isatty() and not _in_notebook():
         return _Lines(title, total, initial)
@@ -53,13 +53,13 @@ def meter(title: str, total: int, initial: int, shown: bool) -> Meter:
 
 
 def _in_notebook() -> bool:
-    """Whether this process answers a notebook, which moves bars though it is no terminal."""
+    """Whether this is the kernel of a notebook, which can show a bar although it is not a terminal."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return "IPKernelApp" in getattr(shell, "config", {})
 
 
 class _Lines:
-    """A line now and then, each of which can be read by itself."""
+    """A line from time to time, each complete in itself."""
 
     def __init__(self, title: str, total: int, initial: int) -> None:
         self.title, self.total, self.done, self.text = title, total, initial, ""
@@ -79,8 +79,8 @@ class _Lines:
             return
         self.last, self.due = now, self.done + PART * self.total
         left = (now - self.began) / (self.done - self.initial) * (self.total - self.done)
-        told = f", {self.text}" if self.text else ""
-        complain(f"{self.title}: {self.done / self.total:.0%}{told}, about {_clock(left)} left")
+        detail = f", {self.text}" if self.text else ""
+        complain(f"{self.title}: {self.done / self.total:.0%}{detail}, about {_clock(left)} left")
 
     def set_postfix_str(self, s: str, refresh: bool) -> None:
         self.text = s

@@ -1,4 +1,4 @@
-"""Which code made a run, and whether it is still the same. Knows no torch."""
+"""Which code made a run, and whether it has changed since. Does not import torch."""
 
 import hashlib
 import sys
@@ -13,34 +13,34 @@ PACKAGE = "scaleinv"
 
 
 def sources(config: Config) -> dict[str, str]:
-    """Return a digest of the code that makes a run's numbers, by name.
+    """Return digests of the code that computes a run's numbers, by name.
 
-    ``scaleinv`` stands for the files of the package, its reports excepted; beside it stands every module outside it
-    that defines a part of the run (its space, a probe, ...), or a base class of theirs in that project.
+    ``scaleinv`` is all files of the package except its reports. Each module outside it that defines a part of the run
+    (its space, a probe, ...), or a base class of such a part in the same project, has an entry of its own.
     """
     root = Path(__file__).parents[1]
     files = [path for path in sorted(root.rglob("*.py")) if path.relative_to(root).parts[0] != "report"]
-    found = {PACKAGE: _digest(files)}
+    digests = {PACKAGE: _digest(files)}
     parts = (config.network, config.space, config.optimizer, config.schedule, config.start, config.loss, config.task)
     for part in (*parts, *config.penalties.values(), *config.probes):
         project = type(part).__module__.split(".")[0]
         for module in {cls.__module__ for cls in type(part).__mro__ if cls.__module__.split(".")[0] == project}:
             path = getattr(sys.modules.get(module), "__file__", None)
             if project != PACKAGE and path:
-                found[module] = _digest([Path(path)])
-    return found
+                digests[module] = _digest([Path(path)])
+    return digests
 
 
 def changes(manifest: Mapping[str, Any], now: Mapping[str, str], git: Mapping[str, Any] | None) -> list[str]:
-    """Say in which code that makes numbers a finished run differs from what would run now.
+    """List the differences between the code that made a finished run and the present code.
 
-    The sources decide. Manifests that have none are compared by the version of the package and, where both ran from a
-    checkout, by commit; a manifest from before its time is no reason for a note.
+    The digests decide. Manifests without them are compared by the version of the package and, where both ran from a
+    checkout, by commit; a manifest without a version counts as unchanged.
 
     Args:
-        manifest: of the run.
-        now: from :func:`sources`.
-        git: commit of the checkout that the code runs from, or None outside one.
+        manifest: manifest of the run.
+        now: digests from :func:`sources`.
+        git: commit and dirty flag of the checkout that the code runs from, or None outside one.
     """
     if (before := manifest.get("sources")) is not None:
         return [_change(name, manifest, git) for name in sorted({*before, *now}) if before.get(name) != now.get(name)]

@@ -1,4 +1,4 @@
-"""Read the records of any number of runs into one table, each member once. Knows no torch."""
+"""Read the records of any number of runs into one table, each member once. Does not import torch."""
 
 import hashlib
 import io
@@ -18,33 +18,33 @@ from scaleinv.runs.folder import DamagedError, RunFolder, metrics_file
 if TYPE_CHECKING:
     import pandas as pd
 
-# Which runs belong to which experiment of a study.
+# File that lists the runs of each experiment of a study.
 INDEX = "index.json"
-# Losses of one member that was trained twice, on other machines or in other stacks, differ by round-off that grows
-# with the steps; beyond this share of them the two are not the same experiment.
+# The losses of a member trained twice, on other machines or in other stacks, differ by round-off, which grows with the
+# steps. A relative difference above this means that the two are not the same experiment.
 ROUND_OFF_SHARE = 0.02
 
 
 class MissingError(UserError):
-    """Records that are needed have not been made; how to make them is in ``how``."""
+    """Records that are needed do not exist; ``how`` says how to make them."""
 
 
 def load_records(*paths: str | Path, keys: Sequence[str] | None = (), only_done: bool = True) -> "pd.DataFrame":
     """Read the metrics of any number of runs into one table, each member once.
 
-    A member that several runs have (``seeds=2``, then ``seeds=3``) is taken from the first of them, by path. It was
+    A member that several runs contain (``seeds=2``, then ``seeds=3``) is read from the first of them, by path. It was
     trained from the same numbers each time, so the copies agree; a warning says where they do not.
 
     Args:
         paths: run folders, or folders above them (``results``, ``results/demo``).
-        keys: dotted configuration keys to add as columns, e.g. ``optimizer.memory``; empty where a run lacks one, lists
-            as JSON. None adds every key that can change a result.
+        keys: dotted configuration keys to add as columns, e.g. ``optimizer.memory``; empty where a run lacks the key,
+            lists as JSON. None adds every key that can change a result.
         only_done: leave out runs that have not finished.
 
     Returns:
         One row per member and epoch, sorted by path; empty if there are no records. The columns are ``experiment``,
-        ``run``, ``keys``, ``configuration`` (equal for runs that differ in the axes of the grid alone), and those of
-        ``metrics.csv``, of which the ones before ``epoch`` tell members apart.
+        ``run``, ``keys``, ``configuration`` (a hash, equal for runs that differ only in the axes of the grid), and
+        those of ``metrics.csv``; the ones before ``epoch`` identify the member.
 
     Raises:
         MissingError: a path does not exist.
@@ -57,15 +57,15 @@ def load_experiment(folder: str | Path, name: str, keys: Sequence[str] | None = 
     """Read the records of one experiment of a study into one table.
 
     Args:
-        folder: with an ``index.json`` (``results/cpu``, say; ``python -m scaleinv.study`` writes it).
-        name: of the experiment.
+        folder: folder with an ``index.json``, e.g. ``results/cpu``; ``python -m scaleinv.study`` writes it.
+        name: name of the experiment.
         keys: see :func:`load_records`.
 
     Returns:
         What :func:`load_records` returns.
 
     Raises:
-        MissingError: the experiment is not in the index, or runs of it are not done; it says what makes them.
+        MissingError: the experiment is not in the index, or some of its runs are not done; it gives the command.
     """
     runs = experiment_runs(folder, name)
     missing = [run for run in runs if not RunFolder(run).is_done]
@@ -80,7 +80,7 @@ def read_index(folder: str | Path) -> dict[str, Any]:
 
     Raises:
         MissingError: the folder has no index.
-        DamagedError: the index is not one, or leads out of its folder.
+        DamagedError: the file is not an index, or names runs outside its folder.
     """
     path = Path(folder) / INDEX
     mend = "python -m scaleinv.study --plan"
@@ -125,9 +125,9 @@ def find_runs(*paths: str | Path) -> list[Path]:
             raise MissingError(
                 "there is no such folder of records", path, "scaleinv-run writes results/<name>; see the README"
             )
-    found = {manifest.parent.resolve() for path in paths for manifest in Path(path).rglob("manifest.json")}
-    # Other programs have manifests too.
-    return sorted(folder for folder in found if (folder / "config.yaml").exists() or metrics_file(folder).exists())
+    folders = {manifest.parent.resolve() for path in paths for manifest in Path(path).rglob("manifest.json")}
+    # A manifest.json alone may belong to another program.
+    return sorted(folder for folder in folders if (folder / "config.yaml").exists() or metrics_file(folder).exists())
 
 
 def done_runs(*paths: str | Path) -> list[Path]:
@@ -136,7 +136,7 @@ def done_runs(*paths: str | Path) -> list[Path]:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without tags, which could name code, and without aliases, of which a few lines can mean gigabytes."""
+    """YAML without tags, which could name code, and without aliases, with which a few lines can expand to gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Refuse an alias."""
@@ -149,7 +149,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Return the resolved configuration of a run, read as data: nothing in it is resolved or executed.
 
     Raises:
-        DamagedError: it is gone, or is not what a run writes down.
+        DamagedError: the file is missing, or is not what a run writes.
     """
     path = folder / "config.yaml"
     mend = "use records that scaleinv-run wrote"
@@ -184,14 +184,14 @@ def _read(folders: Iterable[Path], keys: Sequence[str] | None) -> "pd.DataFrame"
         resolved, frame = read_config(folder), _parse(content, run.metrics)
         decisive = identity(resolved)
         if "epoch" in frame:
-            # An axis of one run may be the same number for all members of another.
+            # An axis of one run may be a single number in another, which then has no column for it.
             for key in axes:
                 if key in decisive and key not in frame and key not in AXES:
                     frame.insert(list(frame).index("epoch"), key, decisive[key])
         head = [str(name) for name in frame]
         members |= dict.fromkeys(head[: head.index("epoch") if "epoch" in head else 0])
         measured |= dict.fromkeys(head)
-        # Axes are the keys of AXES, and every key that has a column of its own.
+        # A key with a column of its own is an axis, as are the keys of AXES; axes are not part of the configuration.
         decisive = {key: value for key, value in decisive.items() if key not in head}
         configuration = _digest({key: value for key, value in decisive.items() if key not in AXES})
         frame = frame.assign(experiment=folder.parent.name, run=folder.name, configuration=configuration)
@@ -207,7 +207,7 @@ def _read(folders: Iterable[Path], keys: Sequence[str] | None) -> "pd.DataFrame"
     filled = [frame for frame in frames if len(frame)]
     if not filled:
         return pd.DataFrame()
-    settings = [key for key in added if key not in members]  # elsewhere it may be an axis
+    settings = [key for key in added if key not in members]  # a key may be an axis in one run only
     columns = dict.fromkeys(
         ["experiment", "run", *settings, "configuration", *members, *(["epoch"] if members else []), *measured]
     )
@@ -215,7 +215,7 @@ def _read(folders: Iterable[Path], keys: Sequence[str] | None) -> "pd.DataFrame"
 
 
 def _cell(value: Any) -> Any:
-    """Return a value of a configuration as one field of a table: numbers and texts as they are, the rest as JSON."""
+    """Return a configuration value as one field of a table: numbers and texts unchanged, anything else as JSON."""
     return value if isinstance(value, int | float | str) else json.dumps(value, default=str)
 
 
@@ -251,9 +251,9 @@ def _without_copies(frame: "pd.DataFrame", earlier: "pd.DataFrame", head: Sequen
     """Leave out the rows that an earlier run of the same configuration has; warn if the two disagree.
 
     Args:
-        frame: of a run.
-        earlier: of the runs before it.
-        head: columns of ``metrics.csv``. Those up to ``epoch`` say which row it is; all of them, if there is none.
+        frame: records of a run.
+        earlier: records of the runs before it.
+        head: columns of ``metrics.csv``. Those up to ``epoch`` identify a row; without an ``epoch``, all of them do.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Find implementations by name: a module of a folder of ours, an installed entry point, or ``package.module:Class``."""
+"""Find implementations by name: a module of this package, an installed entry point, or ``package.module:Class``."""
 
 import sys
 from importlib import import_module
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 def names(package: str) -> list[str]:
-    """Return what can be found in ``package`` by a plain name, sorted, without importing any of it.
+    """Return the plain names that can be found in ``package``, sorted, without importing any of them.
 
-    These are its modules (``_name`` serves the others) and the entry points that installed packages have under
-    ``package``: ``[project.entry-points."scaleinv.spaces"] mine = "package.module:Class"``.
+    These are its modules (except helpers, ``_name``) and the entry points that installed packages register in the
+    group ``package``: ``[project.entry-points."scaleinv.spaces"] mine = "package.module:Class"``.
     """
     path = import_module(package).__path__
     ours = {m.name for m in iter_modules(path) if m.name != "base" and not m.name.startswith("_")}
@@ -26,14 +26,14 @@ def find(package: str, name: str, base: type[T]) -> type[T]:
     """Return the concrete subclass of ``base`` that a name means.
 
     Args:
-        package: folder of ours, e.g. ``scaleinv.spaces``; it is also the group of the entry points.
-        name: a module of the folder that defines one such class, an entry point, or ``package.module:Class``,
-            looked for where Python looks and in the working directory.
-        base: what the class must be.
+        package: package of this project, e.g. ``scaleinv.spaces``; also the group of the entry points.
+        name: a module of the package that defines exactly one such class, an entry point, or
+            ``package.module:Class``, which is imported from Python's path or the working directory.
+        base: required base class.
 
     Raises:
-        LookupError: there is none; the message says where it was looked for.
-        TypeError: what was found is no concrete ``base``.
+        LookupError: there is none; the message lists the names that exist, or says why the import failed.
+        TypeError: the object found is not a concrete subclass of ``base``.
     """
     if ":" in name:
         return _checked(_load(EntryPoint(name, name, package)), name, base)
@@ -61,7 +61,7 @@ def _installed(package: str) -> dict[str, EntryPoint]:
 
 def _load(point: EntryPoint) -> object:
     here = str(Path.cwd())
-    if here not in sys.path:  # a command is not started with it, unlike ``python -m``
+    if here not in sys.path:  # an installed command does not have it, unlike ``python -m``
         sys.path.append(here)
     try:
         return point.load()

@@ -16,20 +16,20 @@ def run(config: Config) -> str:
     """Run a configuration, or skip it if it is done.
 
     Args:
-        config: checked.
+        config: a checked configuration.
 
     Returns:
-        One line that says what came out.
+        A summary of the result, usually one line.
 
     Raises:
-        UserError: nothing was started; it says why.
+        UserError: the run was not started; the message says why.
         RunFailedError: the run stopped; the traceback is in the folder's ``error.txt``.
     """
     folder = RunFolder(config.folder)
     set_up(pick_device(config.device), config.threads, config.tf32)
     with _refused(folder.path):
         if not config.rerun and folder.is_done:
-            folder.read_metrics()  # refuses them if they are not what the run wrote
+            folder.read_metrics()  # raises if they are not what the run wrote
             config.task.require_kept(config, folder)
             before = f"done before, {folder.manifest['rows']} rows (rerun=true trains again)"
             return "\n  ".join([before, *notes(config)])
@@ -43,7 +43,7 @@ def run(config: Config) -> str:
                 "metrics.csv has no manifest beside it", folder.metrics, "move it away, or start with rerun=true"
             )
         folder.write_config(config.resolved, config.command)
-        if folder.is_begun:  # and goes on; the code that began it stays in its manifest
+        if folder.is_begun:  # it resumes; its manifest keeps the digests of the code that began it
             for note in notes(config):
                 complain(f"  {note}")
             folder.update_manifest(status="running")
@@ -53,41 +53,41 @@ def run(config: Config) -> str:
 
 
 def notes(config: Config) -> list[str]:
-    """Say that other code made a run's records, if it did."""
+    """Return a note if other code made a run's records, else an empty list."""
     manifest = RunFolder(config.folder).manifest
-    found = changes(manifest, sources(config), checkout())
-    return [f"note: made by other code: {'; '.join(found)}; rerun=true trains again with this one"] if found else []
+    changed = changes(manifest, sources(config), checkout())
+    return [f"note: made by other code: {'; '.join(changed)}; rerun=true trains again with this one"] if changed else []
 
 
 def _work(config: Config, folder: RunFolder) -> str:
-    """Do the task in a locked folder; whatever stops it, the folder says so."""
+    """Do the task in a locked folder; if it stops early, record that in the folder."""
     try:
         return config.task.run(config, folder)
     except UserError:
         raise
     except Exception as error:
         account = folder.path / "error.txt"
-        with suppress(OSError):  # a full disk takes no account of its being full
+        with suppress(OSError):  # the disk may be full
             write_atomically(account, traceback.format_exc().encode())
         _end(folder, "failed")
         if isinstance(error, OSError):
             raise RunFailedError(*file_trouble(error, folder.path)) from error
         first = (str(error).strip() or "no message").splitlines()[0]
         raise RunFailedError(f"{type(error).__name__}: {first}", account, "the same command tries again") from error
-    except BaseException:  # Ctrl-C or SIGTERM; the last checkpoint stands
+    except BaseException:  # Ctrl-C or SIGTERM; the last checkpoint stays
         _end(folder, "interrupted")
         raise
 
 
 def _end(folder: RunFolder, status: str) -> None:
-    """Write down how a run ended, if that can be written."""
+    """Record how a run ended, if the manifest can be written."""
     with suppress(OSError, DamagedError):
         folder.update_manifest(status=status)
 
 
 @contextmanager
 def _refused(path: object) -> Iterator[None]:
-    """Say in words what the operating system refused before anything was started."""
+    """Turn an error of the operating system into a :class:`UserError`; nothing has been started yet."""
     try:
         yield
     except OSError as error:

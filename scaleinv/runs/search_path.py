@@ -1,4 +1,4 @@
-"""Configuration files of installed packages, found beside ours."""
+"""Let Hydra find configuration files of installed packages."""
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
@@ -11,11 +11,11 @@ class InstalledConfigurations(SearchPathPlugin):
     """Adds the packages of :func:`scaleinv.runs.suggestions.installed_conf`."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Look there last, so that no file of ours is replaced."""
+        """Append them to the search path, so that they cannot replace a file of this package."""
         for name, package in installed_conf().items():
             search_path.append(f"entry point {name}", f"pkg://{package}")
 
 
 def register_search_path() -> None:
-    """Make Hydra look for configurations in the packages that offer some."""
+    """Register the plugin with Hydra."""
     Plugins.instance().register(InstalledConfigurations)

@@ -1,4 +1,4 @@
-"""Tensors of a run's members beside its CSV: written stack by stack, and made one file when the run ends.
+"""Tensors of a run's members, stored beside its CSV: one file per stack, joined into one when the run ends.
 
 ``<kind>.safetensors`` holds stacked tensors ``(members, ...)`` in the order of the grid: seeds outermost, then the axes
 in the order in which the manifest lists them, learning rates innermost.
@@ -14,13 +14,13 @@ from scaleinv.runs.folder import RunFolder
 
 
 def save_part(folder: RunFolder, kind: str, first: int, tensors: Mapping[str, Tensor]) -> None:
-    """Write down the tensors of a finished stack, if it has any.
+    """Write the tensors of a finished stack, if it has any.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         kind: one of ``scaleinv.runs.folder.KINDS``.
-        first: number of the stack's first member.
-        tensors: by name, ``(members, ...)``.
+        first: index of the stack's first member.
+        tensors: tensors by name, ``(members, ...)``.
     """
     if tensors:
         own = {name: t.cpu().contiguous() for name, t in tensors.items()}
@@ -28,12 +28,12 @@ def save_part(folder: RunFolder, kind: str, first: int, tensors: Mapping[str, Te
 
 
 def join_parts(folder: RunFolder, kind: str, note: Mapping[str, str] | None = None) -> None:
-    """Make one file of the parts of all stacks; it can be repeated after a death in the middle.
+    """Join the files of all stacks into one; it can be repeated if it was killed in the middle.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         kind: see :func:`save_part`.
-        note: metadata of the file, one entry at most: of several, the order in the file is not the same every time.
+        note: metadata of the file, at most one entry: the order of several would differ from time to time.
     """
     if parts := folder.parts(kind):
         stacks = [safetensors.torch.load_file(part) for part in parts]

@@ -1,8 +1,8 @@
-"""Trained weights: which are kept, where, and how a plain ``nn.Module`` comes out of them.
+"""Trained weights: which are kept, where, and how to load them into a plain ``nn.Module``.
 
-``weights.safetensors`` in a run's folder holds, for everything kept, stacked tensors ``<what>/<parameter>`` of shape
-``(members, ...)``, where ``<what>`` is ``last``, ``best`` or a number of epochs; ``best/epoch`` and ``best/val_loss``
-say which epoch was each member's best. Running statistics and other buffers are kept like parameters.
+``weights.safetensors`` in a run's folder holds stacked tensors ``<what>/<parameter>`` of shape ``(members, ...)``,
+where ``<what>`` is ``last``, ``best`` or a number of epochs; ``best/epoch`` and ``best/val_loss`` are each member's
+best epoch and its loss. Running statistics and other buffers are kept like parameters.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,22 +28,27 @@ _EPOCH = "epoch"
 
 
 class Keeper:
-    """What is kept of one stack while it trains; everything it holds belongs into the checkpoint."""
+    """The kept weights of one stack while it trains; ``tensors`` is part of the checkpoint."""
 
     def __init__(self, keep: str | Sequence[int] | None, epochs: int) -> None:
-        """Keep ``last``, ``best``, the listed epochs, or nothing (None) of a training of ``epochs`` epochs."""
+        """Prepare to keep weights.
+
+        Args:
+            keep: ``last``, ``best``, a list of epochs, or None for nothing.
+            epochs: number of epochs of the run.
+        """
         self._best = keep == BEST
         listed = [epochs] if keep == LAST else [] if keep is None or isinstance(keep, str) else keep
         self._names = {epoch: LAST if keep == LAST else str(epoch) for epoch in listed}
         self.tensors: dict[str, Tensor] = {}
 
     def see(self, epoch: int, weights: Mapping[str, Tensor], val_loss: Tensor) -> None:
-        """Take what is wanted of the weights after an epoch.
+        """Keep the weights after an epoch if they are wanted.
 
         Args:
-            epoch: how many were trained; 0 before the first.
+            epoch: number of trained epochs; 0 before the first.
             weights: parameters and buffers of the stack, ``(members, ...)``; copied.
-            val_loss: ``(members,)``; the lowest is the best, and one that is not finite is none.
+            val_loss: validation losses, ``(members,)``; the lowest is the best, NaN counts as infinite.
         """
         if (name := self._names.get(epoch)) is not None:
             self.tensors |= {f"{name}/{n}": w.to("cpu", copy=True).contiguous() for n, w in weights.items()}
@@ -63,7 +68,7 @@ class Keeper:
 
 
 def has_weights(folder: RunFolder) -> bool:
-    """Say whether a finished run kept weights."""
+    """Whether a finished run kept weights."""
     return folder.whole(WEIGHTS).is_file()
 
 
@@ -71,28 +76,28 @@ def load_model(run: str | Path, member: int | Mapping[str, Any] = 0, kept: str |
     """Return a trained member of a run as a plain module, in evaluation mode, on the CPU.
 
     Args:
-        run: a run's folder.
-        member: its number in the grid (in the manifest's order of the axes), or what tells it from the others, by
-            columns of the records, e.g. ``{"lr": 0.1, "seed": 0}``.
-        kept: ``last``, ``best`` or a number of epochs; None takes what there is, if it is one.
+        run: folder of the run.
+        member: index in the grid (in the manifest's order of the axes), or values of columns of the records that
+            identify it, e.g. ``{"lr": 0.1, "seed": 0}``.
+        kept: ``last``, ``best`` or a number of epochs; None if the run kept only one of these.
 
     Returns:
         A fresh module of the run's network that computes the logits of normalised images ``(batch, features)``.
 
     Raises:
-        MissingError: the run is not finished, or kept no weights, or not these.
-        ConfigError: no member, or more than one, is meant.
+        MissingError: the run is not finished, or did not keep these weights.
+        ConfigError: ``member`` fits no member, or more than one.
     """
     folder = RunFolder(Path(run))
     if not folder.is_done:
         raise MissingError("there is no finished run", folder.path, "run it first; its folder is printed at the end")
     if not has_weights(folder):
         raise MissingError("the run kept no weights", folder.path, "run it again with keep=last (or best) rerun=true")
-    # Keys that have come since the run was made did not exist for it: they are at what reproduces what was.
+    # Keys that were added after the run was made take their defaults, which reproduce the earlier behaviour.
     config = parse(OmegaConf.create({**defaults(), **read_config(folder.path)}))
     index = _index(config, member)
     with safe_open(folder.whole(WEIGHTS), "pt") as file:
-        names = {name.split("/", 1)[0] for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        names = {name.split("/", 1)[0] for name in file.keys()}  # noqa: SIM118 (the file is not a mapping)
         what = str(kept) if kept is not None else next(iter(names)) if len(names) == 1 else ""
         if what not in names:
             there = ", ".join(sorted(names))
@@ -123,10 +128,10 @@ def _index(config: Config, member: int | Mapping[str, Any]) -> int:
 
 
 def require_kept(config: Config, folder: RunFolder) -> None:
-    """Refuse to serve a finished run that kept no weights where weights are asked for.
+    """Check that a finished run kept weights if the configuration asks for weights.
 
     Raises:
-        UserError: saying how to get them.
+        UserError: it did not; the message says how to get them.
     """
     if config.keep is not None and not has_weights(folder):
         raise UserError("the run is done, but it kept no weights", folder.path, "rerun=true trains it again")

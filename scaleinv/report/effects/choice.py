@@ -1,4 +1,4 @@
-"""Which learning rate and which epoch a method is judged at, chosen where it is not judged."""
+"""Choose the learning rate and the epoch at which a method is judged, on data that do not judge it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import pandas as pd
 from scaleinv.report.effects.intervals import Estimate, estimate_mean
 from scaleinv.runs.errors import UserError
 
-# When a loss is read: the last epoch; the best epoch on the very set that is reported, the source's protocol, which is
-# optimistic; or the epoch with the lowest validation loss, reported on the test set.
+# Epoch at which a loss is read: the last one; the best one on the reported set itself (the source's protocol, which is
+# optimistic); or the one with the lowest validation loss, reported on the test set.
 LAST, BEST, HELD_OUT = "last epoch", "best epoch", "held out"
 PROTOCOLS = (LAST, BEST, HELD_OUT)
 
@@ -21,8 +21,8 @@ class Chosen:
 
     Attributes:
         losses: loss by seed; infinite where the member diverged.
-        rates: learning rate by seed.
-        at_edge: whether a chosen rate is the lowest or highest of the grid, so that a better one may lie beyond.
+        rates: chosen learning rate by seed.
+        at_edge: whether a chosen rate is the lowest or highest of the grid, so that a better one may lie outside.
     """
 
     losses: pd.Series
@@ -31,7 +31,7 @@ class Chosen:
 
     @property
     def contested(self) -> bool:
-        """Whether leaving out one seed or another changes the rate; their losses are then not independent."""
+        """Whether the seeds chose different rates; their losses are then not independent."""
         return self.rates.nunique() > 1
 
     @property
@@ -47,8 +47,8 @@ def leave_one_out(losses: np.ndarray) -> np.ndarray:
         losses: (..., seeds, rates), positive; infinite where a member diverged.
 
     Returns:
-        Positions of rates (..., seeds): among the rates at which fewest of the other seeds diverged, the lowest
-        geometric mean over those that did not.
+        Positions of the chosen rates, (..., seeds): among the rates at which the fewest other seeds diverged, the one
+        with the lowest geometric mean loss over the other seeds that did not diverge.
     """
     finite = np.isfinite(losses)
     logs = np.log(np.where(finite, losses, 1.0))
@@ -61,8 +61,8 @@ def choose(tuned: pd.DataFrame, reported: pd.DataFrame | None = None, together: 
     """Choose each seed's learning rate on the losses of the other seeds, and read its own loss there.
 
     Args:
-        tuned: losses that choose, seeds x learning rates; infinite where diverged (see :func:`leave_one_out`).
-        reported: losses to report, of the same shape; ``tuned`` if left out.
+        tuned: losses to choose by, seeds x learning rates; infinite where diverged (see :func:`leave_one_out`).
+        reported: losses to report, of the same shape; ``tuned`` if None.
         together: choose one rate on all seeds, as the sources do; the reported loss is then too low on average.
 
     Raises:
@@ -77,7 +77,8 @@ def choose(tuned: pd.DataFrame, reported: pd.DataFrame | None = None, together: 
         raise UserError("one seed has no others to choose its learning rate on", "", "run more seeds")
     table = tuned.to_numpy(dtype=float)
     if together:
-        doubled = np.concatenate([table, np.full((1, table.shape[1]), np.inf)])  # its last row leaves out nobody
+        # The choice for the added row, which counts as diverged everywhere, is made on all seeds.
+        doubled = np.concatenate([table, np.full((1, table.shape[1]), np.inf)])
         positions = np.repeat(leave_one_out(doubled)[-1], len(table))
     else:
         positions = leave_one_out(table)
@@ -94,9 +95,9 @@ def loss_ratio(first: Chosen, second: Chosen) -> Estimate:
 
 
 def log_ratios(first: pd.Series, second: pd.Series) -> np.ndarray:
-    """Return log(first / second) of the losses of the seeds that both have.
+    """Return log(first / second) of the losses, for the seeds that both have.
 
-    Infinite where one of a pair diverged; 0 where both did, for neither was better.
+    Infinite where one of the two diverged; 0 where both did, because neither was better.
     """
     pairs = pd.concat([first, second], axis=1, join="inner").to_numpy(dtype=float)
     both = np.isinf(pairs).all(1)
@@ -104,7 +105,7 @@ def log_ratios(first: pd.Series, second: pd.Series) -> np.ndarray:
 
 
 def differences(first: pd.Series, second: pd.Series, *, per: float = 1.0) -> np.ndarray:
-    """Return (first - second) / per of the seeds that both have; 0 where both are infinite.
+    """Return (first - second) / per for the seeds that both have; 0 where both are infinite.
 
     With ``per`` = loss before training - best loss of any method, an effect on losses means the same on every data set.
     """
@@ -114,12 +115,12 @@ def differences(first: pd.Series, second: pd.Series, *, per: float = 1.0) -> np.
 
 
 def loss_tables(records: pd.DataFrame, protocol: str, measure: str = "val_loss") -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Turn the records of one method on one data set into the losses that choose and those to report.
+    """Turn the records of one method on one data set into the losses to choose by and the losses to report.
 
     Args:
         records: one row per member and epoch, with ``seed``, ``lr``, ``epoch``, ``status`` and the measures.
         protocol: one of :data:`PROTOCOLS`.
-        measure: that chooses, and is reported; with "held out", ``test_loss`` is reported.
+        measure: column of the loss to choose by and to report; with "held out", ``test_loss`` is reported.
 
     Returns:
         Two tables, seeds x learning rates; infinite where the member has diverged by its last epoch.
@@ -141,8 +142,8 @@ def loss_tables(records: pd.DataFrame, protocol: str, measure: str = "val_loss")
         rows = trained.groupby(["seed", "lr"]).tail(1)
     else:
         rows = trained.loc[trained.groupby(["seed", "lr"])[measure].idxmin()]
-    tuned, told = (rows.pivot(index="seed", columns="lr", values=name) for name in (measure, reported))
-    return tuned, told
+    tuned, to_report = (rows.pivot(index="seed", columns="lr", values=name) for name in (measure, reported))
+    return tuned, to_report
 
 
 def has_test_set(records: pd.DataFrame, measure: str = "val_loss") -> bool:
@@ -156,7 +157,7 @@ def epoch_curves(records: pd.DataFrame, rates: pd.Series, measure: str = "val_lo
     Args:
         records: as for :func:`loss_tables`.
         rates: learning rate by seed, from :class:`Chosen`.
-        measure: a loss.
+        measure: column of the loss.
     """
     own = records[records["lr"] == records["seed"].map(rates)]
     refuse_pools(own)
@@ -174,10 +175,10 @@ def with_infinities(records: pd.DataFrame, measures: Sequence[str]) -> pd.DataFr
 
 
 def refuse_pools(records: pd.DataFrame) -> None:
-    """Raise if a learning rate and seed stand for more than one member.
+    """Refuse records in which several members have the same learning rate and seed.
 
     Raises:
-        UserError: it names the columns that tell these members apart.
+        UserError: there are such members, and the message names the columns in which they differ; or no records.
     """
     if records.empty:
         raise UserError("there are no records of trained members")
@@ -185,9 +186,9 @@ def refuse_pools(records: pd.DataFrame) -> None:
         known = {"seed", "lr", "epoch", "status", "diverged_step", "experiment"}
         names = [str(name) for name in records]
         labels = [name for name in names if name not in known and not name.endswith(("_loss", "_accuracy"))]
-        told = [name for name in labels if name != "run" and records[name].nunique(dropna=False) > 1] or ["run"]
+        differing = [name for name in labels if name != "run" and records[name].nunique(dropna=False) > 1] or ["run"]
         raise UserError(
-            f"several members have the same learning rate and seed; they differ in {', '.join(told)}",
+            f"several members have the same learning rate and seed; they differ in {', '.join(differing)}",
             "",
             "take one of them (scaleinv-compare --where KEY=VALUE)",
         )

@@ -1,4 +1,4 @@
-"""Several factors at once: main effects and interaction of a 2 x 2, and slopes of a best rate against a value."""
+"""Several factors at once: effects of a 2 x 2 design, and slopes of the best learning rate against a value."""
 
 from typing import NamedTuple
 
@@ -25,10 +25,10 @@ class TwoByTwo(NamedTuple):
 def two_by_two(cells: np.ndarray) -> TwoByTwo:
     """Split log losses (2 rows, 2 columns, seeds) into main effects and interaction, seed by seed.
 
-    Where the interaction is larger than the main effects these say little: report the four cells.
+    Main effects say little where the interaction is larger: report the four cells then.
 
     Raises:
-        UserError: a member has diverged; a mean of log losses then does not exist.
+        UserError: a member has diverged; the mean of the log losses then does not exist.
     """
     if not np.isfinite(cells).all():
         raise UserError("a member of the 2 x 2 has diverged", "", "cap its loss at that of chance before")
@@ -37,10 +37,11 @@ def two_by_two(cells: np.ndarray) -> TwoByTwo:
 
 
 def larger_effect(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """Estimate |mean of the first effect| - |mean of the second|, both one number per seed.
+    """Estimate |mean of the first effect| - |mean of the second|; both effects have one number per seed.
 
-    No mean, so by the studentised bootstrap. Simulated at n = 5 and 10, its interval covers 93 to 96 % where one effect
-    is clear of 0, but 88 % where both may be 0, for there the absolute value has a kink: report both effects beside it.
+    This is not a mean, so the studentised bootstrap is used. In simulations with n = 5 and 10 its interval covers 93 to
+    96 % where one effect is clearly not 0, but 88 % where both may be 0, because the absolute value has a kink there:
+    report both effects too.
     """
 
     def difference(seeds: np.ndarray) -> np.ndarray:
@@ -56,9 +57,9 @@ def slopes(losses: np.ndarray, values: np.ndarray, rates: np.ndarray, chance: fl
 
     Args:
         losses: (seeds, values, rates); infinite where diverged, which is never the best.
-        values: ascending, positive.
-        rates: positive.
-        chance: a seed learns where its best loss is below this.
+        values: values of the second axis, ascending, positive.
+        rates: learning rates, positive.
+        chance: loss of chance; a seed learns if its best loss is below it.
 
     Raises:
         UserError: fewer than two values are left.

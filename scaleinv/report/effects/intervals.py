@@ -15,15 +15,15 @@ Tail = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval and its evidence against any bound.
+    """A number with its interval and its p-values against any bound.
 
     Attributes:
         value: the estimate; a ratio if ``is_ratio``, otherwise a difference.
-        low: lower end of the interval; minus infinity (0 of a ratio) where the data give none.
-        high: upper end.
-        n: how many ``of`` the estimate rests on.
-        of: what is counted: seeds, networks.
-        how: the procedure.
+        low: lower end of the interval; minus infinity (0 for a ratio) where the data give none.
+        high: upper end of the interval; infinity where the data give none.
+        n: number of seeds (or whatever ``of`` says) that the estimate is based on.
+        of: what ``n`` counts: seeds, networks.
+        how: name of the procedure.
         is_ratio: whether "no effect" is 1 rather than 0.
     """
 
@@ -89,10 +89,10 @@ def t_interval(
 def standard_error(values: np.ndarray, contested: bool | np.ndarray = False) -> np.ndarray:
     """Return the standard error of the mean over the last axis of ``values`` (..., n).
 
-    s / sqrt(n), or, where the values are ``contested``, s sqrt(1 / n + 1 / (n - 1)): values read at learning rates that
-    were chosen on the other seeds, and differently, are not independent, for every choice shares n - 2 seeds with every
-    other. The second is the corrected variance of Nadeau and Bengio (Machine Learning 52, 2003). Simulated with two
-    equally good rates, n = 5 and 10, the first covers 86 to 94 %, the second 94 to 97 %.
+    It is s / sqrt(n), or where ``contested``, s sqrt(1 / n + 1 / (n - 1)): values at learning rates that were chosen on
+    the other seeds, and differ, are not independent, because any two of these choices share n - 2 seeds. The second
+    formula is the corrected variance of Nadeau and Bengio (Machine Learning 52, 2003). In simulations with two equally
+    good rates, n = 5 and 10, the first covers 86 to 94 %, the second 94 to 97 %.
     """
     n = values.shape[-1]
     return values.std(-1, ddof=1) * np.sqrt(np.where(contested, 1 / n + 1 / (n - 1), 1 / n))
@@ -103,18 +103,18 @@ def estimate_mean(
 ) -> Estimate:
     """Estimate the mean of independent numbers with Student's t interval.
 
-    The interval is exact for normal numbers. Simulated at n = 5 and 10 it covers 95.7 % for Student's t with 5 degrees
-    of freedom and 94.1 % for lognormal numbers with log sd 0.25, but only 82 to 84 % with log sd 1: take logarithms of
-    such numbers before.
+    The interval is exact for normal numbers. In simulations with n = 5 and 10 it covers 95.7 % for Student's t with 5
+    degrees of freedom and 94.1 % for lognormal numbers with log sd 0.25, but only 82 to 84 % with log sd 1: take
+    logarithms of such numbers first.
 
-    With a number that is infinite there is no mean, and numbers that are all equal (counts, say) have no spread: then
-    the median is estimated (:func:`estimate_median`), and ``how`` says so. One number alone has no interval.
+    If a number is infinite there is no mean, and if all numbers are equal (counts, say) there is no spread: the median
+    is then estimated (:func:`estimate_median`), and ``how`` says so. A single number has no interval.
 
     Args:
         values: one number per seed, such as a paired log ratio.
-        of: what ``values`` are counted in.
-        level: of the interval.
-        contested: whether they were read at learning rates that leave-one-out chose differently
+        of: what the numbers are one per: seeds, networks.
+        level: confidence level of the interval.
+        contested: whether the values belong to different learning rates, chosen by leave-one-out
             (:attr:`scaleinv.report.effects.choice.Chosen.contested`).
 
     Raises:
@@ -142,12 +142,12 @@ def estimate_mean(
 def estimate_median(values: Sequence[float] | np.ndarray, of: str = "seeds", level: float = LEVEL) -> Estimate:
     """Estimate the median with the interval of the sign test: between two order statistics, for any distribution.
 
-    Infinite numbers are larger or smaller than all others, nothing else. Below n = 6 no two numbers enclose the median
-    with 95 %, and the interval is the whole line.
+    Only the order of the numbers counts, so they may be infinite. Below n = 6 even the extremes do not enclose the
+    median with 95 %, and the interval is the whole line.
     """
     numbers = np.sort(_numbers(values, of))
     n = len(numbers)
-    outside = int(stats.binom.ppf((1 - level) / 2, n, 0.5))  # numbers that may lie beyond each end
+    outside = int(stats.binom.ppf((1 - level) / 2, n, 0.5))  # numbers outside the interval at each end
     low, high = (numbers[outside - 1], numbers[n - outside]) if outside else (-np.inf, np.inf)
     middle = numbers[[(n - 1) // 2, n // 2]]
     value = middle[0] if middle[0] == middle[1] else float(np.mean(middle)) if np.isfinite(middle).any() else np.nan
@@ -169,20 +169,20 @@ def estimate_statistic(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
-    """Estimate a statistic that is no mean with the studentised bootstrap.
+    """Estimate a statistic other than a mean with the studentised bootstrap.
 
-    Each resample gives a pivot (s* - s) / e*, with e the jackknife's standard error; the interval is
-    [s - q_high e, s - q_low e] with the pivots' quantiles. Resamples without spread have no pivot and are left out.
-    A percentile bootstrap of 5 numbers covers 83 to 85 % where this covers 94 %.
+    Each resample gives a pivot (s* - s) / e*, with e the standard error of the jackknife; the interval is
+    [s - q_high e, s - q_low e] with the quantiles of the pivots. Resamples without spread have no pivot and are left
+    out. For 5 numbers this covers 94 % where a percentile bootstrap covers 83 to 85 %.
 
     Args:
         statistic: maps positions of seeds (..., m), with repeats, to numbers (...). It must be smooth (no median, no
-            choice from a grid) and finite: replace what is infinite before, for example by the loss of chance.
+            choice from a grid) and finite: replace infinite numbers first, for example by the loss of chance.
         n: number of seeds.
-        of: what is resampled.
-        level: of the interval.
+        of: what is resampled: seeds, networks.
+        level: confidence level of the interval.
         resamples: number of resamples.
-        seed: of the resampling.
+        seed: seed of the resampling.
     """
     everyone = np.arange(n)
     value = float(statistic(everyone))

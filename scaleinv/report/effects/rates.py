@@ -1,7 +1,7 @@
-"""What a method does over the whole grid of learning rates: sensitivity, width of the good range, divergence.
+"""A method over the whole grid of learning rates: sensitivity, width of the good range, divergence.
 
-Each function gives one number per seed, so that methods can be compared by means over seeds. A loss of infinity counts
-as the loss of chance: whoever diverged has learned nothing.
+Most functions give one number per seed, so that methods can be compared by means over seeds. An infinite loss counts as
+the loss of chance: a member that diverged has learned nothing.
 """
 
 import numpy as np
@@ -13,14 +13,14 @@ from scaleinv.runs.errors import UserError
 def sensitivity(losses: pd.DataFrame, chance: float, average: str = "log lr") -> pd.Series:
     """Measure learning-rate sensitivity by seed: mean over rates of min(loss, chance) - own best loss.
 
-    In the units of the loss; Wortsman et al., arXiv 2309.14322. It is 0 for a method that is as good at every rate, and
-    also for one that learns at none: read it beside the best loss. Compare two methods on the same grid only.
+    In the units of the loss; Wortsman et al., arXiv 2309.14322. It is 0 for a method that is equally good at every
+    rate, and also for one that learns at none, so report the best loss too. Compare two methods only on the same grid.
 
     Args:
         losses: seeds x learning rates.
         chance: loss of a network that has learned nothing, log(classes) or the loss before training.
-        average: "log lr", the integral over log lr by trapezoids, which does not depend on how evenly the grid is cut;
-            "cells", the plain mean over the rates of the grid.
+        average: "log lr", the mean over log lr by the trapezoidal rule, which an uneven grid does not bias; or "cells",
+            the plain mean over the rates of the grid.
     """
     capped = _capped(losses, chance)
     table, logs = capped.to_numpy(), np.log(capped.columns.to_numpy(dtype=float))
@@ -44,12 +44,15 @@ def common_best(*methods: pd.DataFrame) -> pd.Series:
 
 
 def good_level(best: pd.Series, tolerance: float, chance: float | None = None) -> pd.Series:
-    """Return the loss up to which a learning rate is good.
+    """Return by seed the loss up to which a learning rate is good.
+
+    (1 + tolerance) * best, or with ``chance``, best + tolerance * (chance - best), which is equally strict on every
+    data set.
 
     Args:
-        best: by seed: :func:`own_best`, which favours methods that are bad everywhere, or :func:`common_best`.
-        tolerance: without ``chance``, (1 + tolerance) * best; with it, best + tolerance * (chance - best), which is
-            as strict on every data set.
+        best: best loss by seed, from :func:`own_best`, which favours methods that are bad everywhere, or from
+            :func:`common_best`.
+        tolerance: relative excess over the best loss that is still good.
         chance: see :func:`sensitivity`.
     """
     return best * (1 + tolerance) if chance is None else best + tolerance * (chance - best)
@@ -58,23 +61,23 @@ def good_level(best: pd.Series, tolerance: float, chance: float | None = None) -
 def good_decades(losses: pd.DataFrame, level: pd.Series, chance: float) -> pd.Series:
     """Measure by seed how many decades of learning rates have a loss of at most ``level``.
 
-    The curve is interpolated, log(min(loss, chance)) linearly in log lr, so that the width is no multiple of the grid's
-    steps. Several good ranges are added up. Loss of chance is never good, however wide the tolerance. Where the grid
-    ends in a good range the width is a lower bound (:func:`ends_inside`).
+    The curve log(min(loss, chance)) is interpolated linearly in log lr, so that the width need not be a multiple of the
+    grid's steps. Several good ranges are added up. The loss of chance is never good, whatever the tolerance. Where the
+    grid ends inside a good range, the width is a lower bound (:func:`ends_inside`).
     """
     level = _below_chance(level, chance)
     capped = _capped(losses, chance)
     logs = np.log10(capped.columns.to_numpy(dtype=float))
     over = np.log(capped.to_numpy()) - np.log(level.reindex(capped.index).to_numpy(dtype=float))[:, None]
     left, right = over[:, :-1], over[:, 1:]
-    # the share of each piece of the curve that lies at or below the level
+    # share of each segment of the curve that lies at or below the level
     crossing = np.abs(left) / np.maximum(np.abs(left) + np.abs(right), np.finfo(float).tiny)
     share = np.where(left <= 0, np.where(right <= 0, 1.0, crossing), np.where(right <= 0, 1 - crossing, 0.0))
     return pd.Series((share * np.diff(logs)).sum(1), capped.index)
 
 
 def ends_inside(losses: pd.DataFrame, level: pd.Series, chance: float) -> bool:
-    """Whether the lowest or highest learning rate of the grid is good for any seed: wider than the grid can say."""
+    """Whether an end of the grid is good for any seed, so that the good range may extend outside the grid."""
     ends = losses.sort_index(axis=1).iloc[:, [0, -1]]
     return bool(ends.le(_below_chance(level, chance).reindex(losses.index), axis=0).any(axis=None))
 
@@ -82,7 +85,7 @@ def ends_inside(losses: pd.DataFrame, level: pd.Series, chance: float) -> bool:
 def diverged_share(losses: pd.DataFrame) -> pd.Series:
     """Return by seed the share of learning rates at which it diverged.
 
-    Members of one seed share their start and their batches, so the seeds are what is counted, not the members.
+    Members of one seed share their start and their batches, so n is the number of seeds, not of members.
     """
     return np.isinf(losses).mean(axis=1)
 

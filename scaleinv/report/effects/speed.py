@@ -1,9 +1,9 @@
-"""Epochs (and images) to a loss, censored where it is not reached.
+"""Epochs (and images) until a loss is reached, censored where it is not.
 
-Methods are compared by the restricted mean: the mean over seeds of min(time, horizon). Every member is watched for the
-same number of epochs, so this mean is observed, not extrapolated, it pairs seeds, and Student's t covers it. The median
-is given beside it (:func:`scaleinv.report.effects.intervals.estimate_median`); it exists only where half of the seeds
-arrive, and needs 6 of them for an interval.
+Methods are compared by the restricted mean: the mean over seeds of min(time, horizon). All members are trained for the
+same number of epochs, so this mean is observed, not extrapolated; seeds can be paired, and Student's t applies. For the
+median see :func:`scaleinv.report.effects.intervals.estimate_median`: it exists only where half of the seeds reach the
+loss, and its interval needs 6 seeds.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ import pandas as pd
 def epochs_to(curves: pd.DataFrame, level: float | pd.Series) -> pd.Series:
     """Return by seed the epochs until the loss is first at most ``level``; infinite where it never is.
 
-    Between two epochs' ends log(loss) is interpolated linearly, so that seeds that arrive in the same epoch differ.
-    Times images per epoch these are images. A member that diverges later has still arrived; after divergence its loss
-    is infinite or missing, and nothing arrives.
+    Between the ends of two epochs log(loss) is interpolated linearly, so that seeds that reach the level in the same
+    epoch still differ. Multiply by the images per epoch to get images. A member that diverges later has still reached
+    the level; after divergence its loss is infinite or missing.
 
     Args:
         curves: losses, seeds x epochs ascending, from epoch 0 (before training) on.
@@ -38,5 +38,5 @@ def epochs_to(curves: pd.DataFrame, level: float | pd.Series) -> pd.Series:
 
 
 def restricted(times: pd.Series, horizon: float) -> pd.Series:
-    """Return min(time, horizon): the time spent, of at most ``horizon``, before the loss was reached."""
+    """Return min(time, horizon), both in the same unit."""
     return times.clip(upper=horizon)

@@ -1,7 +1,7 @@
 """From an estimate and a margin to a verdict, with the rule that gave it.
 
-A claim, its opposite and its negation share one zone of equivalence: one number cannot be confirmed in one document's
-words and undecided in another's.
+A claim, its opposite and its negation share one zone of equivalence, so that the verdict on a number does not depend on
+how a document words the claim.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ class Margin:
     """The size up to which an effect counts as none.
 
     Attributes:
-        size: of a log ratio, or of a difference in the estimate's own units.
-        why: the unit, in words.
+        size: largest absolute log ratio, or largest absolute difference in the estimate's own units.
+        why: where the size comes from, in words.
     """
 
     size: float
@@ -41,9 +41,9 @@ def seeds_margin(*samples: np.ndarray | pd.Series, times: float = 1.0) -> Margin
     """Return a margin in standard deviations between seeds, the noise of a single training.
 
     Args:
-        samples: of each method one number per seed, on the scale of the effect (log losses for ratios); their
-            variances are averaged. Infinite numbers are left out.
-        times: how many standard deviations.
+        samples: for each method one number per seed, on the scale of the effect (log losses for ratios); the
+            variances of the methods are averaged. Infinite numbers are left out.
+        times: number of standard deviations.
 
     Raises:
         UserError: no method has two finite numbers.
@@ -62,7 +62,7 @@ def share_margin(initial: float, best: float, share: float = 0.01) -> Margin:
     Args:
         initial: loss before training.
         best: lowest loss of any method on this data set.
-        share: of their difference.
+        share: share of their difference.
 
     Raises:
         UserError: nothing was learned.
@@ -75,12 +75,12 @@ def share_margin(initial: float, best: float, share: float = 0.01) -> Margin:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and why.
+    """A verdict and the rule that gave it.
 
     Attributes:
         verdict: confirmed, refuted, equivalent, undecided, or undecided (grid edge).
         rule: statistic, bound and reason, in a sentence.
-        p: two-sided p-value of the verdict; if undecided, the smallest of those that could have been.
+        p: two-sided p-value of the verdict; if undecided, the smallest p-value of the possible verdicts.
     """
 
     verdict: str
@@ -88,7 +88,7 @@ class Judgement:
     p: float
 
     def negated(self) -> "Judgement":
-        """Judge the opposite claim ("does not ...") by the same bound: what is equivalent confirms it."""
+        """Judge the negated claim ("does not ...") by the same bound: equivalent confirms it."""
         turned = {CONFIRMED: REFUTED, REFUTED: CONFIRMED, EQUIVALENT: CONFIRMED}.get(self.verdict, self.verdict)
         return replace(self, verdict=turned, rule=f"negation of: {self.rule}")
 
@@ -96,9 +96,9 @@ class Judgement:
 def judge_lower(estimate: Estimate, margin: Margin = NO_MARGIN, at_edge: bool = False) -> Judgement:
     """Judge the claim that the truth is lower than no effect, by more than the margin.
 
-    Confirmed: all of the interval lies below the zone of equivalence. Refuted: all of it lies above. Equivalent: all of
-    it lies inside, which is two one-sided tests at 2.5 % each. Otherwise undecided. Where the best learning rates lie
-    ``at_edge`` of the grid, nothing is decided.
+    Confirmed: the interval lies entirely below the zone of equivalence. Refuted: entirely above. Equivalent: entirely
+    inside, which is two one-sided tests at 2.5 % each. Otherwise, or if a best learning rate is ``at_edge`` of the
+    grid, undecided.
     """
     return _judge(estimate, margin, (CONFIRMED, EQUIVALENT, REFUTED), at_edge)
 
@@ -109,12 +109,12 @@ def judge_higher(estimate: Estimate, margin: Margin = NO_MARGIN, at_edge: bool =
 
 
 def judge_alike(estimate: Estimate, margin: Margin, at_edge: bool = False) -> Judgement:
-    """Judge the claim that there is no effect beyond the margin: refuted below and above; see :func:`judge_lower`."""
+    """Judge the claim that there is no effect larger than the margin, in either direction; see :func:`judge_lower`."""
     return _judge(estimate, margin, (REFUTED, CONFIRMED, REFUTED), at_edge)
 
 
 def _judge(estimate: Estimate, margin: Margin, verdicts: tuple[str, str, str], at_edge: bool) -> Judgement:
-    """Return the verdict of the place where the interval lies: below the zone of equivalence, inside, above."""
+    """Return one of three verdicts: for an interval below the zone of equivalence, inside it, or above it."""
     low, high = margin.zone(estimate)
     lies = (estimate.high < low, low < estimate.low and estimate.high < high, estimate.low > high)
     ps = (
@@ -134,9 +134,9 @@ def _judge(estimate: Estimate, margin: Margin, verdicts: tuple[str, str, str], a
 
 
 def conjunction(parts: Sequence[Judgement]) -> Judgement:
-    """Judge a claim that several cases make up ("consistently", "on both data sets").
+    """Judge a claim about several cases together ("consistently", "on both data sets").
 
-    Confirmed if all are, which needs no correction for their number; refuted if any is; otherwise undecided.
+    Confirmed if all cases are, which needs no correction for their number; refuted if any case is; otherwise undecided.
     """
     if not parts:
         raise UserError("a claim without cases cannot be judged")
@@ -151,10 +151,10 @@ def conjunction(parts: Sequence[Judgement]) -> Judgement:
 
 
 def holm(ps: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return p-values corrected for their number after Holm (1979).
+    """Return p-values corrected for their number by the method of Holm (1979).
 
-    p_(i) -> max over j <= i of min(1, (m - j + 1) p_(j)), for p_(1) <= ... <= p_(m). Among m cases the chance of any
-    false decision is then at most the level.
+    p_(i) -> max over j <= i of min(1, (m - j + 1) p_(j)), for p_(1) <= ... <= p_(m). The probability of any false
+    decision among the m cases is then at most the level.
     """
     values = np.asarray(ps, dtype=float)
     order = np.argsort(values, kind="stable")

@@ -3,7 +3,7 @@
     python -m scaleinv.report.figures loss_vs_lr results/demo --out results/demo/loss_vs_lr
     python -m scaleinv.report.figures all results/release/cpu --out results/release/figures
 
-The second draws every figure of a study, and says of those whose records are missing which command makes them.
+The second command draws every figure of a study; where records are missing, it prints the command that makes them.
 """
 
 import argparse
@@ -42,10 +42,10 @@ def known_figures() -> dict[str, ModuleType]:
 
 
 def draw_one(name: str, folders: list[Path], stem: Path, command: str) -> list[Path]:
-    """Draw a figure from the runs below some folders, or from its experiment's runs in a study's folder.
+    """Draw a figure from the runs in some folders, or from the runs of its experiment in the folder of a study.
 
     Raises:
-        MissingError: there are no records, or not all.
+        MissingError: some or all records are missing.
     """
     module = known_figures()[name]
     if module.EXPERIMENT is not None and (folders[0] / INDEX).exists():
@@ -64,7 +64,7 @@ def draw_all(folder: Path, out: Path, command: str) -> list[str]:
     """Draw every figure of a study into the folder ``out``.
 
     Returns:
-        One text for every figure that could not be drawn.
+        One message per figure that could not be drawn.
 
     Raises:
         MissingError: the folder holds no study.
@@ -92,15 +92,17 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="path of the picture without its ending; a folder for all"
     )
-    given = parser.parse_args()
+    options = parser.parse_args()
     command = shlex.join(["python", "-m", "scaleinv.report.figures", *sys.argv[1:]])
     try:
-        if given.figure == ALL:
-            problems = draw_all(given.records[0], given.out, command)
+        if options.figure == ALL:
+            problems = draw_all(options.records[0], options.out, command)
             sys.exit(f"{len(problems)} figures not drawn" if problems else 0)
-        if given.figure not in known:
-            raise UserError(f"there is no figure {given.figure!r}", given.figure, did_you_mean(given.figure, known))
-        print(*draw_one(given.figure, given.records, given.out, command), sep="\n")
+        if options.figure not in known:
+            raise UserError(
+                f"there is no figure {options.figure!r}", options.figure, did_you_mean(options.figure, known)
+            )
+        print(*draw_one(options.figure, options.records, options.out, command), sep="\n")
     except UserError as error:
         sys.exit(str(error))
 

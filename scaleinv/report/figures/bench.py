@@ -1,4 +1,4 @@
-"""Seconds per run-epoch against the number of members, beside the floor."""
+"""Seconds per run-epoch against the number of members, with the floor."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ def draw(table: pd.DataFrame, machine: dict[str, Any]) -> Drawing:
     """Draw one panel per network.
 
     Args:
-        table: of ``scripts/bench.py``.
-        machine: what its ``.machine.json`` says.
+        table: the CSV of ``scripts/bench.py``.
+        machine: the contents of its ``.machine.json``.
     """
     networks = list(dict.fromkeys(table["network"]))
     figure, axes = panels(len(networks), width=PAGE + 1)

@@ -27,14 +27,14 @@ def datasets_of(records: pd.DataFrame) -> list[str]:
 
 
 def describe_n(records: pd.DataFrame) -> str:
-    """Say how many seeds and epochs the records have."""
+    """Return the numbers of seeds and epochs of the records, in words."""
     epochs = records.groupby(["dataset", "configuration"])["epoch"].max().groupby("dataset")
-    told = ", ".join(f"{_range(counts)} on {DATASETS.get(str(name), name)}" for name, counts in epochs)
-    return f"n = {describe_seeds(records)}; epochs: {told}"
+    budgets = ", ".join(f"{_range(counts)} on {DATASETS.get(str(name), name)}" for name, counts in epochs)
+    return f"n = {describe_seeds(records)}; epochs: {budgets}"
 
 
 def describe_seeds(members: pd.DataFrame) -> str:
-    """Say how many seeds every point has, or between how many and how many."""
+    """Return the number of seeds per point, as a number or a range."""
     counts = members.groupby([*member_columns(members, without=["seed"]), "configuration"], dropna=False)["seed"]
     text = _range(counts.nunique())
     return f"{text} seed" if text == "1" else f"{text} seeds"
@@ -48,13 +48,13 @@ def _range(counts: pd.Series) -> str:
 def lr_curves(
     ax: Axes, records: pd.DataFrame, measure: str = "val_loss", styles: Mapping[str, Series] | None = None
 ) -> pd.DataFrame:
-    """Draw the best validation loss against the learning rate, one line a method; mark each method's best.
+    """Draw the best validation loss against the learning rate, one line per method; mark each method's best.
 
     Args:
-        ax: where.
-        records: of one data set, with methods.
+        ax: axes to draw on.
+        records: records of one data set, from :func:`with_methods`.
         measure: the column to minimise.
-        styles: of the figure's methods, from :func:`method_styles`; None takes those of the records.
+        styles: style of every method of the figure, from :func:`method_styles`; None makes them from the records.
 
     Returns:
         The plotted numbers.
@@ -80,7 +80,7 @@ def lr_curves(
 
 
 def worst_shown(records: pd.DataFrame) -> float:
-    """Return the loss at which panels end: a half more than networks have before training."""
+    """Return the largest loss that panels show: 1.5 times the median loss before training."""
     return 1.5 * float(records.loc[records["epoch"] == 0, "val_loss"].median())
 
 
@@ -94,11 +94,11 @@ def epoch_curves(
     lr: float | None = None,
     styles: Mapping[str, Series] | None = None,
 ) -> pd.DataFrame:
-    """Draw a loss against the epoch, one line a method, at a learning rate or at each method's best.
+    """Draw a loss against the epoch, one line per method, at one learning rate or at each method's best.
 
     Args:
-        ax: where.
-        records: of one data set, with methods.
+        ax: axes to draw on.
+        records: records of one data set, from :func:`with_methods`.
         measure: the column to draw.
         lr: the learning rate; None takes each method's best.
         styles: as in :func:`lr_curves`.
@@ -126,7 +126,7 @@ def epoch_curves(
 
 
 def lr_figure(records: pd.DataFrame, what: str, shown: Sequence[str] = ()) -> Drawing:
-    """Draw :func:`lr_curves`, one panel a data set; ``what`` begins the caption, ``shown`` as in `with_methods`."""
+    """Draw :func:`lr_curves`, one panel per data set; ``what`` begins the caption, ``shown`` as in `with_methods`."""
     named = with_methods(records, shown)
     names = datasets_of(named)
     figure, axes = panels(len(names), width=PAGE + 1 if len(names) > 1 else 4.6, height=3.4)
@@ -140,7 +140,7 @@ def lr_figure(records: pd.DataFrame, what: str, shown: Sequence[str] = ()) -> Dr
 
 
 def epoch_figure(records: pd.DataFrame, what: str, lrs: Sequence[float] | None = None) -> Drawing:
-    """Draw :func:`epoch_curves`: a panel a data set at each method's best learning rate, or a panel a rate."""
+    """Draw :func:`epoch_curves`: one panel per data set at each method's best rate, or one panel per learning rate."""
     named = with_methods(records)
     names = datasets_of(named)
     shown = [(name, None) for name in names] if lrs is None else [(names[0], lr) for lr in lrs]
@@ -158,7 +158,7 @@ def epoch_figure(records: pd.DataFrame, what: str, lrs: Sequence[float] | None =
 
 
 def legend_below(figure: Figure, axes: Sequence[Axes], columns: int = 2) -> None:
-    """Put one legend for all panels below them."""
+    """Put one legend for all panels below the panels."""
     handles: dict[str, Artist] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):

@@ -10,7 +10,7 @@ EXPERIMENT = "fig_1_1"
 
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
-    """Draw the output of ``y = relu(w_1)``, one panel a slope."""
+    """Draw the output of ``y = relu(w_1)``, one panel per slope."""
     refuse_differences(records, ["network.negative_slope"])
     slopes = sorted(set(records["slope"]))
     figure, axes = panels(len(slopes), width=PAGE, height=2.2)

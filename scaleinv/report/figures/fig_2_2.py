@@ -6,7 +6,7 @@ from scaleinv.report.figures.graph_drawing import network_figure
 from scaleinv.report.figures.style import RED, Drawing, styled
 
 EXPERIMENT = "fig_2_2"
-# Kind of a weight -> colour and what it is called.
+# Kind of a weight -> colour and label.
 KINDS = {
     "fixed": (RED, "skeleton weight"),
     "root": (RED, "skeleton weight"),
@@ -17,6 +17,6 @@ KINDS = {
 
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
-    """Draw one network a panel, its weights coloured as the space's chart has them."""
+    """Draw one network per panel, its weights coloured by their kind in the space's chart."""
     caption = "Skeleton weights of G-space with the default skeleton, read off the chart; inputs on the left."
     return network_figure(records, KINDS, ("first", "free"), caption)

@@ -6,7 +6,7 @@ from scaleinv.report.figures.graph_drawing import network_figure
 from scaleinv.report.figures.style import Drawing, styled
 
 EXPERIMENT = "fig_3_1"
-# Kind of a weight -> colour and what it is called.
+# Kind of a weight -> colour and label.
 KINDS = {
     "fixed": ("black", "fixed weight"),
     "root": ("0.7", "free weight"),
@@ -17,7 +17,7 @@ KINDS = {
 
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
-    """Draw one network a panel, its weights coloured as the space's chart has them."""
+    """Draw one network per panel, its weights coloured by their kind in the space's chart."""
     caption = (
         "Fixed weights of fixed-weight space, read off the chart; inputs on the left. Every hidden node has one"
         " outgoing fixed weight; the first layer has none."

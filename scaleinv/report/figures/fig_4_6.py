@@ -1,4 +1,4 @@
-"""Weights fixed to one beside weights fixed where they are (thesis, figure 4.6)."""
+"""Weights fixed to 1 against weights fixed at their drawn values (thesis, figure 4.6)."""
 
 import pandas as pd
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from scaleinv.report.figures.style import PAGE, Drawing, panels
 from scaleinv.report.methods import refuse_several
 
-# What stands beside the weights in the table of such a figure.
+# Settings of the run that the table of such a figure lists beside the weights.
 SETTINGS = (
     *("experiment", "run", "space.fix", "space.skeleton", "space.normalise", "optimizer.memory"),
     *("optimizer.momentum", "start.name", "start.sigma", "dataset.split", "epochs"),
@@ -19,13 +19,13 @@ SETTINGS = (
 def network_figure(
     records: pd.DataFrame, kinds: Mapping[str, tuple[str, str]], quiet: Collection[str], caption: str
 ) -> Drawing:
-    """Draw one network a panel, its weights coloured as the space's chart has them.
+    """Draw one network per panel, its weights coloured by their kind in the space's chart.
 
     Args:
-        records: of the task ``skeleton_map``.
-        kinds: kind of a weight -> colour and what it is called.
-        quiet: kinds that are drawn thin and behind the others.
-        caption: of the figure.
+        records: records of the task ``skeleton_map``.
+        kinds: colour and label of each kind of weight.
+        quiet: kinds that are drawn thin and below the others.
+        caption: caption of the figure.
     """
     refuse_several(records, "run")
     names = list(dict.fromkeys(records["network"]))
@@ -34,8 +34,8 @@ def network_figure(
     for ax, name in zip(axes, names, strict=True):
         draw_network(ax, records[records["network"] == name], colors, quiet)
         ax.set_title(name)
-    told = dict(kinds.values())
-    handles = [Line2D([], [], color=color, linewidth=1.6, label=label) for color, label in told.items()]
+    labels = dict(kinds.values())
+    handles = [Line2D([], [], color=color, linewidth=1.6, label=label) for color, label in labels.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     columns = [*SETTINGS, *list(records)[list(records).index("configuration") + 1 :]]
     return Drawing(figure, records.reindex(columns=columns), caption)
@@ -45,10 +45,10 @@ def draw_network(ax: Axes, weights: pd.DataFrame, colors: Mapping[str, str], qui
     """Draw every weight of a network as a line from its tail to its head.
 
     Args:
-        ax: where.
-        weights: one row a weight, with ``layer``, ``head``, ``tail`` and ``kind``.
-        colors: of the kinds.
-        quiet: kinds that are drawn thin and behind the others.
+        ax: axes to draw on.
+        weights: one row per weight, with ``layer``, ``head``, ``tail`` and ``kind``.
+        colors: colour of each kind.
+        quiet: kinds that are drawn thin and below the others.
     """
     layers = int(weights["layer"].max())
     sizes = [int(weights.loc[weights["layer"] == 1, "tail"].max()) + 1]

@@ -1,4 +1,4 @@
-"""What choosing on the test set was worth: the study's protocol beside one that holds training images out."""
+"""How much choosing on the test set gains: the study's protocol against one that holds out training images."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ EXPERIMENT = "heldout"
 
 
 def chosen(records: pd.DataFrame) -> pd.DataFrame:
-    """Return each method's and seed's test loss under both ways to choose learning rate and epoch.
+    """Return the test loss per method and seed, for two ways to choose learning rate and epoch.
 
     ``held out``: both chosen on the held-out images (the rate by the median over seeds, the epoch by each member's
     best). ``test``: both chosen on the test images themselves, as in the study.
@@ -26,14 +26,14 @@ def chosen(records: pd.DataFrame) -> pd.DataFrame:
         lows = best_lr(best, ["method"], measure).set_index("method")["lr"]
         picked = best[best["lr"] == best["method"].map(lows)]
         key = ["method", "lr", "seed", "epoch"]
-        found = picked[key].merge(named[[*key, "test_loss", "test_accuracy"]], on=key)
-        rows.append(found.assign(chosen_on=way))
+        losses = picked[key].merge(named[[*key, "test_loss", "test_accuracy"]], on=key)
+        rows.append(losses.assign(chosen_on=way))
     return pd.concat(rows, ignore_index=True)
 
 
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
-    """Draw the test loss of each method, chosen in both ways; a line joins the two of a seed."""
+    """Draw the test loss of each method for both choices; a line joins the two losses of a seed."""
     table = chosen(records)
     figure, (ax,) = panels(1, width=PAGE, height=3.0)
     styles = method_styles(table["method"])

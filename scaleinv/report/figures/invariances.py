@@ -10,7 +10,7 @@ EXPERIMENT = "invariances"
 
 
 def counts(records: pd.DataFrame) -> pd.DataFrame:
-    """Return each network's hidden nodes, ``m - rank`` of its paths, and the least ``m - rank`` of its Jacobians."""
+    """Return per network the hidden nodes, ``m - rank`` of the paths, and the least ``m - rank`` of the Jacobians."""
     refuse_differences(records)
     grouped = records.groupby(["network", "bias"], sort=False)
     table = grouped.agg(

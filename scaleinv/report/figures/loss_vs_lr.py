@@ -1,4 +1,4 @@
-"""Loss against learning rate, one curve a method, one panel a data set, of whatever runs it is given."""
+"""Loss against learning rate for any runs: one curve per method, one panel per data set."""
 
 import pandas as pd
 

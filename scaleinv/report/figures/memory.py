@@ -12,7 +12,7 @@ EXPERIMENT = "memory"
 
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
-    """Draw the loss against the learning rate: a column a data set, a row a space."""
+    """Draw the loss against the learning rate: one column per data set, one row per space."""
     named = with_methods(records)
     names, spaces = datasets_of(named), ["weight", "gspace"]
     figure, axes = panels(len(names), 2, PAGE + 1 if len(names) > 1 else 4.6, 5.2)

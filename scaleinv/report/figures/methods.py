@@ -16,13 +16,13 @@ SPACES = {
     "cycle": (PURPLE, "D"),
 }
 LINES = {"SGD": "-", "momentum": "-.", "Adam": "--", "Adam, no memory": ":", "momentum, no memory": ":"}
-# For methods that would look like another one: their settings differ, or their optimizer has no line.
+# For methods that would look like another one because only their settings differ or their optimizer has no line style.
 SPARE_COLORS = (RED, BLUE, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
 SPARE_MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "*")
 
 
 def method_series(method: str) -> Series:
-    """Return label, colour, marker and line of ``optimizer / space``, whatever settings are named after it."""
+    """Return label, colour, marker and line of ``optimizer / space``; further settings in the name are ignored."""
     optimizer, _ = method.split(" / ")
     color, marker = SPACES.get(_space(method), (BLACK, "."))
     style = {"color": color, "marker": marker, "linestyle": LINES.get(optimizer, "-")}
@@ -32,12 +32,12 @@ def method_series(method: str) -> Series:
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, Series]:
-    """Return :func:`method_series` of every method of a figure; those that would look alike get colours of their own.
+    """Return :func:`method_series` of every method of a figure; methods that would look the same get spare colours.
 
     Args:
-        methods: all that the figure shows, in any order, with repeats.
+        methods: methods that the figure shows, in any order, repeats allowed.
     """
-    found: dict[str, Series] = {}
+    styles: dict[str, Series] = {}
     taken: set[tuple[str, ...]] = set()
     spare = [(color, marker) for marker in SPARE_MARKERS for color in SPARE_COLORS]
     for method in in_order(methods):
@@ -45,12 +45,12 @@ def method_styles(methods: Iterable[str]) -> dict[str, Series]:
         looks = [how.style, *(how.style | {"color": color, "marker": marker} for color, marker in spare)]
         style = next((look for look in looks if _key(look) not in taken), how.style)
         taken.add(_key(style))
-        found[method] = Series(method, style)
-    return found
+        styles[method] = Series(method, style)
+    return styles
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
-    """Sort methods by space, then by optimizer, the same way in every figure; those without a style come last."""
+    """Sort methods by space, then by optimizer, the same way in every figure; methods without a style come last."""
     spaces, optimizers = list(SPACES), list(LINES)
 
     def rank(method: str) -> tuple[int, int, str]:
@@ -63,7 +63,7 @@ def in_order(methods: Iterable[str]) -> list[str]:
 
 
 def _space(method: str) -> str:
-    """Return the part of a method's name that is a space with a style, or all after the optimizer."""
+    """Return the longest space with a style that the method's name contains, or everything after the optimizer."""
     named = method.split(" / ")[1]
     return max((space for space in SPACES if f"{named}, ".startswith(f"{space}, ")), key=len, default=named)
 

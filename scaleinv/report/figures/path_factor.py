@@ -27,7 +27,7 @@ LINES = {"default": ("-", "o"), "maxprod": ("--", "s")}
 
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
-    """Draw loss and root flips against the learning rate, a column an optimizer."""
+    """Draw loss and root flips against the learning rate, one column per optimizer."""
     arms = ["space.fix", "space.skeleton"]
     refuse_several(records, "dataset")
     refuse_to_pool(with_methods(records, arms), [*arms, "optimizer"])

@@ -5,13 +5,13 @@ import pandas as pd
 from scaleinv.report.figures.style import BLACK, ORANGE, PAGE, Drawing, panels, styled
 from scaleinv.report.methods import refuse_several
 
-# Draws whatever runs it is given.
+# None: it draws any runs of the task, not those of one experiment.
 EXPERIMENT = None
 
 
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
-    """Draw the loss from W and from a rescaled W: a column per space, a row per optimizer and mode."""
+    """Draw the loss from W and from a rescaled W: one column per space, one row per optimizer and mode."""
     refuse_several(records, "run")
     spaces = list(dict.fromkeys(records["space"]))
     rows = list(dict.fromkeys(zip(records["optimizer"], records["mode"], strict=True)))

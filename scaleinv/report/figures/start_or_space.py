@@ -16,7 +16,7 @@ STARTS = {"default": "default initialisation", "overwritten": "skeleton overwrit
 
 
 def best_per_seed(records: pd.DataFrame) -> pd.DataFrame:
-    """Return the best validation loss of every start, space, optimizer and seed, at the arm's best learning rate."""
+    """Return the best validation loss per start, space, optimizer and seed, at the best learning rate of the arm."""
     refuse_several(records, "dataset")
     named = with_methods(records, ["start.name"])
     by = ["start.name", "space_name", "optimizer_name"]
@@ -28,7 +28,7 @@ def best_per_seed(records: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
-    """Draw one panel an optimizer: spaces along x, the two starts side by side, a line a seed."""
+    """Draw one panel per optimizer: spaces along x, the two starts side by side, one line per seed."""
     table = best_per_seed(records)
     optimizers = sorted(set(table["optimizer_name"]), reverse=True)
     spaces = [space for space in SPACES if space in set(table["space_name"])]

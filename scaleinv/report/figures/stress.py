@@ -1,4 +1,4 @@
-"""From ever more unbalanced starts: best loss and width of the good range of learning rates."""
+"""Best loss and width of the good range of learning rates, from more and more unbalanced starts."""
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ EXPERIMENT = "stress"
 
 
 def by_sigma(records: pd.DataFrame) -> pd.DataFrame:
-    """Return, for every method and sigma, the best median loss, its range over seeds, and the good range in decades."""
+    """Return per method and sigma the best median loss, its range over seeds, and the good range in decades."""
     refuse_several(records, "dataset")
     named = with_methods(records, ["start.sigma"])
     by = ["method", "start.sigma"]
@@ -26,7 +26,7 @@ def by_sigma(records: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def draw(records: pd.DataFrame) -> Drawing:
-    """Draw best loss and good range against sigma, one line a method."""
+    """Draw best loss and good range against sigma, one line per method."""
     table = by_sigma(records)
     figure, (left, right) = panels(2, width=PAGE + 1, height=3.4)
     for method, how in method_styles(table["method"]).items():

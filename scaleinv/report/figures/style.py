@@ -1,4 +1,4 @@
-"""How every figure looks, and how it is saved: bit-identical from run to run, with its numbers beside it."""
+"""The style of all figures, and how they are saved: bit-identical every time, with their numbers beside them."""
 
 import hashlib
 import io
@@ -47,11 +47,11 @@ _RC: Any = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, and what must stand beside it.
+    """A figure with its numbers and caption.
 
     Attributes:
         figure: the picture.
-        table: exactly the plotted numbers.
+        table: the plotted numbers.
         caption: what is shown, with n and the meaning of lines and bands.
     """
 
@@ -62,10 +62,10 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Series:
-    """How one line is drawn.
+    """Label and style of one line.
 
     Attributes:
-        label: in the legend.
+        label: text in the legend.
         style: keyword arguments of ``plot``.
     """
 
@@ -74,7 +74,7 @@ class Series:
 
 
 def styled(draw: Callable[..., Drawing]) -> Callable[..., Drawing]:
-    """Run a drawing function under the project's style, whatever the user's matplotlibrc says."""
+    """Run a drawing function under the project's style, independently of the user's matplotlibrc."""
 
     def wrapped(*args: Any, **kwargs: Any) -> Drawing:
         with mpl.rc_context():
@@ -114,17 +114,17 @@ def loss_axis(ax: Axes, losses: pd.Series, top: float = np.inf) -> None:
 
 
 def plot_seeds(ax: Axes, seeds: pd.DataFrame, how: Series, x: str, y: str) -> pd.DataFrame:
-    """Draw the median over seeds, every seed faint behind it, the range as a band; diverged members at the top.
+    """Draw the median over seeds, every seed as a faint line, the range as a band; mark diverged members at the top.
 
     Args:
-        ax: where.
+        ax: axes to draw on.
         seeds: one row per seed and x, with columns ``x``, ``y``; infinite where a member diverged.
         how: label and style, e.g. from :func:`scaleinv.report.figures.methods.method_series`.
         x: name of the column for the x axis.
         y: name of the column for the y axis.
 
     Returns:
-        One row per x: median, lowest and highest value, n, and how many diverged.
+        One row per x: median, lowest and highest value, number of seeds, and number of diverged members.
     """
     summary = seeds.groupby(x)[y].agg(
         median="median", low="min", high="max", n="size", diverged=lambda v: int(np.isinf(v).sum())
@@ -161,20 +161,20 @@ def save(drawing: Drawing, stem: Path, inputs: Sequence[Path] = (), command: str
     Args:
         drawing: what to save.
         stem: path without ending.
-        inputs: files the numbers came from; their checksums are kept.
-        command: that draws the figure.
+        inputs: files that the numbers came from; their checksums are saved.
+        command: command that draws the figure.
 
     Returns:
-        The files.
+        The paths of the files.
 
     Raises:
-        ForeignError: a file of that name is there that is no drawing.
+        ForeignError: a file with one of these names exists and was not written by this function.
     """
     files = [stem.with_name(stem.name + ending) for ending in (".pdf", ".png", ".csv", ".json")]
     for path in files:
         refuse_foreign(path, is_ours=lambda _: _is_drawn(files[3]))
     checksums = {f"{p.parent.name}/{p.name}": hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(inputs)}
-    told = {"caption": drawing.caption, "command": command, "inputs": checksums}
+    caption_file = {"caption": drawing.caption, "command": command, "inputs": checksums}
     pdf, png = io.BytesIO(), io.BytesIO()
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -182,17 +182,17 @@ def save(drawing: Drawing, stem: Path, inputs: Sequence[Path] = (), command: str
         drawing.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
         drawing.figure.savefig(png, format="png", metadata={"Software": None})
     table = drawing.table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
-    account = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    account = json.dumps(caption_file, indent=2, ensure_ascii=False) + "\n"
     contents = (pdf.getvalue(), png.getvalue(), table.encode(), account.encode())
     stem.parent.mkdir(parents=True, exist_ok=True)
-    # The account goes first: it says that the others are drawings, should the power fail between two files.
+    # The .json is written first: if the power fails in between, it still identifies the other files as ours.
     for path, content in list(zip(files, contents, strict=True))[::-1]:
         write_atomically(path, content)
     return files
 
 
 def _is_drawn(account: Path) -> bool:
-    """Whether a file is the account beside a drawing."""
+    """Whether a file is the ``.json`` of a drawing."""
     try:
         return set(json.loads(account.read_text())) == {"caption", "command", "inputs"}
     except (OSError, ValueError, TypeError):

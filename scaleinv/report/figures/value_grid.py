@@ -11,17 +11,17 @@ from scaleinv.report.methods import refuse_to_pool, with_methods
 
 
 def medians(records: pd.DataFrame) -> pd.DataFrame:
-    """Return the median over seeds of the last validation loss; a diverged member counts as infinite."""
+    """Return the median over seeds of the last validation loss; the loss of a diverged member is infinite."""
     grouped = last_epoch(records).groupby(["dataset", "value", "lr"])["val_loss"]
     return grouped.agg(median="median", n="size", diverged=lambda v: int(np.isinf(v).sum())).reset_index()
 
 
 def value_grid(records: pd.DataFrame) -> Drawing:
-    """Draw one panel a data set; the best cell of each value is ringed, cells with an infinite median are crossed."""
+    """Draw one panel per data set; the best cell of each value is ringed, cells with an infinite median are crossed."""
     refuse_to_pool(with_methods(records, ["value"]), ["dataset"])
     names = datasets_of(records)
     figure, axes = panels(len(names), width=PAGE + 1 if len(names) > 1 else 4.2, height=3.6)
-    tables, told = [], []
+    tables, budgets = [], []
     for ax, name in zip(axes, names, strict=True):
         own = records[records["dataset"] == name]
         epoch = int(own["epoch"].max())
@@ -43,10 +43,10 @@ def value_grid(records: pd.DataFrame) -> Drawing:
         ax.set_title(f"{DATASETS.get(name, name)}, after {epoch} epochs")
         figure.colorbar(image, ax=ax, label="median validation loss", extend="max")
         tables.append(table)
-        told.append(f"{epoch} epochs on {DATASETS.get(name, name)}")
+        budgets.append(f"{epoch} epochs on {DATASETS.get(name, name)}")
     seeds = records["seed"].nunique()
     caption = (
-        f"Validation loss of SGD in fixed-weight space after {', '.join(told)}: median of {seeds} seeds, a diverged one"
-        " counted as infinite. Rings: the best learning rate of each value; crosses: infinite median."
+        f"Validation loss of SGD in fixed-weight space after {', '.join(budgets)}: median of {seeds} seeds, a"
+        " diverged one counted as infinite. Rings: the best learning rate of each value; crosses: infinite median."
     )
     return Drawing(figure, pd.concat(tables, ignore_index=True), caption)

@@ -1,4 +1,4 @@
-"""Data sets, one file each, and how they are split and normalised; a configuration names one by its module."""
+"""Data sets, one file each, and their splits and normalisation; a configuration names one by its module."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -25,9 +25,9 @@ def load_dataset(
     Args:
         name: a module of this folder, an entry point in ``scaleinv.runs.datasets``, or ``package.module:Class``.
         root: folder of the files, in torchvision's layout; not used by ``digits``.
-        split: ``test`` (the test set is the validation set, as in the source) or ``holdout`` (``holdout`` training
-            images are the validation set, and the test set is reported beside it).
-        holdout: number of held-out training images; which ones is the same for all seeds.
+        split: ``test`` (the test set is the validation set, as in the source) or ``holdout`` (the validation set is
+            taken from the training images, and the test set is reported separately).
+        holdout: number of held-out training images, the same ones for all seeds.
         normalise: ``half`` (mean 0.5 and std 0.5, as the source's code does) or ``dataset`` (mean and std of each
             channel over the training images).
         download: fetch missing files.
@@ -36,7 +36,7 @@ def load_dataset(
         The data set, on the CPU.
 
     Raises:
-        DataError: files are missing or damaged; the message names the folder and the way out.
+        DataError: files are missing or damaged; the message names the folder and says what to do.
     """
     raw = _load(name, str(Path(root).expanduser()), download)
     train, val, test = raw.train, raw.test, None
@@ -54,12 +54,12 @@ def load_dataset(
 
 
 def training_pixels(name: str) -> int:
-    """Return about how many numbers the training images of a data set are together, without loading it."""
+    """Return the approximate number of pixel values of all training images of a data set, without loading it."""
     return _find(name).pixels
 
 
 def _normalisation(train: Split, channels: int, normalise: str) -> tuple[Tensor, Tensor]:
-    """Return scale and shift of every input: ``(pixel / 255 - mean) / std``."""
+    """Return scale and shift of every input, so that pixel * scale + shift = (pixel / 255 - mean) / std."""
     if normalise == "half":
         mean = std = torch.full((channels,), 0.5, dtype=torch.float64)
     else:

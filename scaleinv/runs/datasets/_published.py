@@ -21,11 +21,11 @@ _WAY_OUT = "put the files there, set dataset.root or $SCALEINV_DATA, or use data
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """What is known of a published file.
+    """Checksum and shape of a published file.
 
     Attributes:
         md5: its MD5 sum, or None where only the sum of its compressed form was published.
-        shape: shape of the array in an IDX file (MNIST's format: a header with the shape, then one byte an entry), or
+        shape: shape of the array in an IDX file (MNIST's format: a header with the shape, then one byte per entry), or
             None for another format.
     """
 
@@ -38,10 +38,10 @@ class PublishedFile:
         return b"" if self.shape is None else bytes([0, 0, 8, len(self.shape)]) + np.array(self.shape, ">i4").tobytes()
 
     def read(self, path: Path) -> np.ndarray:
-        """Read the file, and compare it with what was published.
+        """Read the file and compare it with the published one.
 
-        All of it is read and summed at every load (0.2 s for MNIST): a remembered result would let pass what a disk
-        changes without changing the file's time.
+        The checksum is computed at every load (0.2 s for MNIST): a cached result would miss a disk error that leaves
+        the file's modification time unchanged.
 
         Returns:
             The file's bytes, uint8.
@@ -67,9 +67,9 @@ class PublishedFile:
 
 
 class PublishedSet(ImageSet):
-    """An image set in the files and the folder that torchvision gives it.
+    """An image set in the files and folder that torchvision uses.
 
-    The class in ``torchvision.datasets`` that can fetch it has the same name.
+    The class must have the name of the class in ``torchvision.datasets`` that can fetch the files.
 
     Attributes:
         folder: folder of the files, below the root.
@@ -87,10 +87,10 @@ class PublishedSet(ImageSet):
 
     @abstractmethod
     def split(self, contents: list[np.ndarray]) -> Split:
-        """Make a split of the contents of the files of one half."""
+        """Make a split from the contents of its files."""
 
     def load(self, root: Path, download: bool) -> Images:
-        """Read it; files that are there are checked before anything is fetched, and none is overwritten."""
+        """Read the set; existing files are checked before anything is fetched, and never overwritten."""
         where, files = root / self.folder, {**self.train, **self.test}
         contents = {name: file.read(where / name) for name, file in files.items() if (where / name).exists()}
         if missing := [name for name in files if name not in contents]:
@@ -131,7 +131,7 @@ class IdxSet(PublishedSet):
     sums: tuple[str, str, str, str] | None
 
     def __init__(self) -> None:
-        """Put the files together."""
+        """List the files."""
         self.folder = f"{type(self).__name__}/raw"
         sums = self.sums or (None, None, None, None)
         self.train, self.test = (
@@ -143,14 +143,14 @@ class IdxSet(PublishedSet):
         )
 
     def split(self, contents: list[np.ndarray]) -> Split:
-        """Make a split of a file of images and one of labels."""
+        """Make a split from a file of images and a file of labels."""
         images, labels = (torch.from_numpy(content) for content in contents)
         labels = labels[8:].long()
         return Split(images[16:].view(len(labels), -1), labels)
 
 
 class CifarSet(PublishedSet):
-    """A set in CIFAR's pickled batches, which are opened after their MD5 sums were found right.
+    """A set in CIFAR's pickled batches, which are unpickled only after their MD5 sums have been checked.
 
     Attributes:
         key: name of the labels in a batch.
@@ -161,7 +161,7 @@ class CifarSet(PublishedSet):
     key: str
 
     def split(self, contents: list[np.ndarray]) -> Split:
-        """Make a split of batches."""
+        """Make a split from the contents of its batches."""
         batches = [pickle.loads(content.data, encoding="latin1") for content in contents]
         labels = torch.tensor([label for batch in batches for label in batch[self.key]])
         return Split(torch.from_numpy(np.concatenate([batch["data"] for batch in batches])), labels)
@@ -169,7 +169,7 @@ class CifarSet(PublishedSet):
 
 @contextmanager
 def _give_up_after(seconds: float) -> Iterator[None]:
-    """Give up on a dead connection."""
+    """Set the timeout of network connections inside the body, in seconds."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -180,7 +180,7 @@ def _give_up_after(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _no_empty_folders(where: Path) -> Iterator[None]:
-    """Remove the folders that were made for files that never came."""
+    """Remove folders that are still empty after the body."""
     try:
         yield
     finally:

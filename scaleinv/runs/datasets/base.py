@@ -1,4 +1,4 @@
-"""What a data set is, before it is split and normalised."""
+"""Base class of data sets: images and labels before splitting and normalisation."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Images:
     """Training and test images as published.
 
     Attributes:
-        train: training images; the pixels of one channel lie together.
-        test: test images.
+        train: training images and labels; the pixels of each channel are contiguous.
+        test: test images and labels, in the same layout.
         channels: number of channels of an image.
         classes: number of classes; labels are ``0`` to ``classes - 1``.
     """
@@ -29,18 +29,18 @@ class ImageSet(ABC):
     """A set of images with labels.
 
     Attributes:
-        pixels: about how many numbers the training images are together, by which the time of a run is estimated.
+        pixels: approximate number of pixel values of all training images, used to estimate the time of a run.
     """
 
     pixels: ClassVar[int] = 60_000 * 28 * 28
 
     @abstractmethod
     def load(self, root: Path, download: bool) -> Images:
-        """Read it into memory, on the CPU.
+        """Read the set into CPU memory.
 
         Args:
-            root: folder that data sets keep their files in, each below a folder of its own.
-            download: fetch files that are missing.
+            root: folder of all data sets; each has its own folder in it.
+            download: fetch missing files.
 
         Raises:
             DataError: files are missing or damaged.

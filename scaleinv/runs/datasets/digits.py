@@ -15,7 +15,7 @@ class Digits(ImageSet):
     pixels = 1_438 * 8 * 8
 
     def load(self, root: Path, download: bool) -> Images:
-        """Read it; no files are needed."""
+        """Read the set; no files are needed."""
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)

@@ -1,1 +1,1 @@
-"""What a run can do; a configuration names a task by its module."""
+"""The procedures that a run can carry out; a configuration names a task by its module."""

@@ -1,4 +1,4 @@
-"""What a task is."""
+"""Base class of tasks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """Options of a procedure. Subclasses are frozen dataclasses; their fields are its configuration keys.
+    """A procedure and its options. Subclasses are frozen dataclasses; their fields are the configuration keys.
 
     Attributes:
-        reads: groups (``space``) and keys (``network.bias``, ``seeds``) that it reads besides its own; None is all of
-            them. The others are no part of a run's identity.
+        reads: groups (``space``) and keys (``network.bias``, ``seeds``) that it reads besides its own; None means all.
+            Keys that it does not read are not part of a run's identity.
     """
 
     reads: ClassVar[tuple[str, ...] | None] = None
 
     def prepare(self, config: "Config") -> None:
-        """Find out whether the task can be done, before any folder is made.
+        """Check that the task can be done, before any folder is made.
 
         Raises:
             UserError: it cannot; the message says why.
@@ -30,31 +30,34 @@ class Task(ABC):
         return
 
     def words(self, name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the readable beginning of a run's folder.
+        """Return the words that the name of a run's folder begins with.
 
         Args:
-            name: of the task.
-            labels: names of the choices, by group.
+            name: name of the task.
+            labels: name of the chosen file, by group.
         """
         return (name, labels["dataset"])
 
     def require_kept(self, config: "Config", folder: "RunFolder") -> None:
-        """Refuse to serve a finished run that lacks what this configuration asks to be kept.
+        """Check that a finished run has kept what this configuration asks for.
 
         Raises:
-            UserError: saying how to get it.
+            UserError: it has not; the message says how to get it.
         """
         return
 
     def cost(self, config: "Config") -> float:
-        """Return a number in proportion to the time that a run takes; 0 is moments."""
+        """Return a number proportional to the time that a run takes; 0 if it takes only moments."""
         return 0.0
 
     @abstractmethod
     def run(self, config: "Config", folder: "RunFolder") -> str:
-        """Do it, leave the records in ``folder``, and return one line that says what came out.
+        """Do the task and write its records.
 
         Args:
-            config: checked; holds this task too.
-            folder: locked by the caller.
+            config: the whole checked configuration; ``config.task`` is this task.
+            folder: folder of the records, locked by the caller.
+
+        Returns:
+            A short summary of the result.
         """

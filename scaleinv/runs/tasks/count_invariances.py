@@ -1,4 +1,4 @@
-"""How many scale invariances networks have: counted by rank, three ways (maths.md, theorems 1 and 2)."""
+"""Count the scale invariances of networks by ranks (maths.md, theorems 1 and 2)."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -19,18 +19,20 @@ COLUMNS = ("network", "bias", "seed", "parameters", "hidden", "path_rank", "jaco
 
 @dataclass(frozen=True)
 class CountInvariances(Task):
-    """Compare the number of hidden nodes H with ``m - rank``, once of all paths and once of the function.
+    """Compare the number of hidden nodes H with m - rank, m the number of weights, for two matrices.
 
-    The structure matrix has a row for every path and a column for every weight; its rank is m - H for all widths.
-    The Jacobian is that of the outputs at many random inputs by the weights, at random weights. Its rank is m - H at
-    most, and less for two reasons. At single points: nodes that are dead or always on, which in narrow ReLU networks
-    may be most points. At all points: without biases, a layer of one node (or a single input) before another hidden
-    layer of several; what follows is linear in that node's value on each side of zero, so no more than the slopes on
-    its sides remain, (2, 1, 5, 2) has rank 3, not 11. Such networks have more invariances than rescaling.
+    The structure matrix has a row per path and a column per weight; its rank is m - H for all widths.
+
+    The Jacobian has the derivatives of the outputs at many random inputs with respect to the weights, at random
+    weights. Its rank is at most m - H. It is less where nodes are dead or always on, which in narrow ReLU networks may
+    be most points. It is less everywhere where there are no biases and a layer of one node (or a single input) comes
+    before a hidden layer of several: everything after that node is linear in its value on each side of zero, so only
+    the slopes on the two sides remain; (2, 1, 5, 2) has rank 3, not 11. Such networks have more invariances than
+    rescaling.
 
     Attributes:
-        widths: numbers of nodes, one list a network, inputs first.
-        images: random inputs.
+        widths: numbers of nodes per layer, inputs first; one list per network.
+        images: number of random inputs.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("seeds",)
@@ -57,12 +59,18 @@ class CountInvariances(Task):
 
 
 def jacobian_rank(network: Network, seed: int, images: int) -> int:
-    """Return the rank of d outputs / d weights at random weights, over random inputs; float64."""
+    """Return the rank of d outputs / d weights at random weights and random inputs, in float64.
+
+    Args:
+        network: the network.
+        seed: seed of the weights and inputs.
+        images: number of inputs.
+    """
     generator = torch.Generator().manual_seed(seed)
     x = 2 * torch.randn(images, network.sizes[0], dtype=torch.float64, generator=generator)
     shapes = network.graph.shapes
     weights = {name: torch.randn(shape, dtype=torch.float64, generator=generator) for name, shape in shapes.items()}
     with torch.enable_grad():
-        found = torch.func.jacrev(lambda w: network.forward(w, x))(weights)
-    parts = [part.reshape(images * network.sizes[-1], -1) for part in found.values()]
+        jacobians = torch.func.jacrev(lambda w: network.forward(w, x))(weights)
+    parts = [part.reshape(images * network.sizes[-1], -1) for part in jacobians.values()]
     return int(torch.linalg.matrix_rank(torch.cat(parts, 1), rtol=1e-9))

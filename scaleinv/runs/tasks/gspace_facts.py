@@ -23,21 +23,22 @@ STEPS, IMAGES, LR = 20, 16, 0.01
 
 @dataclass(frozen=True)
 class GspaceFacts(Task):
-    """Measure, at PyTorch's default initialisation, in float64, what should be 0 if the claims are true.
+    """Measure quantities that are 0 if the claims are true, at PyTorch's default initialisation, in float64.
 
-    ``dim``: coordinates minus (m - H). ``round trip``: largest ``|f^-1(f(w)) - w|`` with the skeleton overwritten, as
-    published. ``round trip, kept``: the same with the skeleton kept. ``skeleton moved``: largest change of a fixed
-    weight in 20 steps of SGD. ``published``: largest difference to 20 steps of the published algorithm.
+    ``dim``: number of coordinates minus (m - H). ``round trip``: largest ``|f^-1(f(w)) - w|`` with the skeleton
+    overwritten, as published. ``round trip, kept``: the same with the skeleton kept. ``skeleton moved``: largest change
+    of a fixed weight in 20 steps of SGD. ``published``: largest difference of a weight from 20 steps of the published
+    algorithm.
 
     Attributes:
-        widths: numbers of nodes, one list a network, inputs first; all hidden ones equal.
+        widths: numbers of nodes per layer, inputs first, all hidden ones equal; one list per network.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("seeds",)
     widths: list[list[int]]
 
     def __post_init__(self) -> None:
-        """The published algorithm knows equal hidden widths only."""
+        """Check the widths: the published algorithm takes only equal hidden widths."""
         for sizes in self.widths:
             if len(sizes) < 3 or len(set(sizes[1:-1])) != 1:
                 raise ValueError(f"needs hidden layers, all of one width; got {sizes}")
@@ -82,6 +83,6 @@ def _facts(network: Network, seed: int) -> Iterator[tuple[str, float]]:
 
 
 def _apart(first: Weights, second: Weights) -> float:
-    """Return the largest difference of two sets of weights."""
+    """Return the largest absolute difference between two sets of weights."""
     differences: list[Tensor] = [(first[name] - second[name]).abs().max() for name in second]
     return float(max(differences))

@@ -1,4 +1,4 @@
-"""Train from W and from a rescaled W, in every space and optimizer, and record both losses."""
+"""Train from W and from a rescaled W, with every space and optimizer, and record both losses."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,10 +21,10 @@ class ScaleCheck(Task):
     """See :func:`scaleinv.checks.scale_check`.
 
     Attributes:
-        spaces: label -> keys of a space.
-        optimizers: label -> keys of an optimizer, with its learning rate.
-        steps: training steps.
-        sigma: spread of log lambda of the rescalings.
+        spaces: keys of each space, by label.
+        optimizers: keys of each optimizer, its learning rate included, by label.
+        steps: number of training steps.
+        sigma: standard deviation of log lambda of the random rescaling.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("dataset", "network", "loss", "seeds", "batch_size", "dtype")
@@ -61,7 +61,7 @@ class ScaleCheck(Task):
         return optimizer, grids[f"task.optimizers.{label}.lr"][0]
 
     def run(self, config: Config, folder: RunFolder) -> str:
-        """Compare them all; see :meth:`Task.run`."""
+        """Compare every space and optimizer; see :meth:`Task.run`."""
         dataset = build_dataset(config)
         network = build_network(config, dataset)
         comparisons = scale_check(

@@ -20,13 +20,13 @@ COLUMNS = ("space", "network", "layer", "head", "tail", "kind")
 
 @dataclass(frozen=True)
 class SkeletonMap(Task):
-    """Make the space's chart for several widths and write what each weight is in it.
+    """Make the space's chart for several widths and write the kind of each weight.
 
     ``fixed``: has no coordinate. ``root``: the free skeleton weight w_j. ``first``: another weight of the first
     layer, w_h. ``free``: any other, w_i.
 
     Attributes:
-        widths: numbers of nodes, one list a network, inputs first.
+        widths: numbers of nodes per layer, inputs first; one list per network.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("space", "seeds")
@@ -63,13 +63,13 @@ def _kinds(network: Network, chart: PinnedChart) -> list[list[list[str]]]:
     for pick, free in zip(chart.skeleton.into, chart.skeleton.is_root(graph), strict=True):
         mask = is_root[pick.name].view(-1)
         mask[pick.index.flatten()[free.flatten()]] = True
-    found = []
+    layers = []
     for i, layer in enumerate(network.chain):
         name = layer.weight
         taken = fixed.get(name, torch.zeros(graph.shapes[name], dtype=torch.bool))
         taken = taken.reshape(graph.shapes[name])
-        found.append([_row(*pair, "first" if i == 0 else "free") for pair in zip(taken, is_root[name], strict=True)])
-    return found
+        layers.append([_row(*pair, "first" if i == 0 else "free") for pair in zip(taken, is_root[name], strict=True)])
+    return layers
 
 
 def _row(fixed: Tensor, root: Tensor, other: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The loss of networks so small that it can be drawn: one hidden node (thesis, figures 1.1, 1.5, 1.6 and 4.9)."""
+"""The loss surface of networks with one hidden node (thesis, figures 1.1, 1.5, 1.6 and 4.9)."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -18,8 +18,8 @@ class Surface(Task):
     """Evaluate ``y = w_out * relu(w_1 + ... + w_n)``, all inputs 1, with the loss ``sin(y)``, on grids of weights.
 
     Attributes:
-        inputs: n; the weights are called w1 to wn, and the outgoing one w(n+1).
-        panels: each a ``label``, and for every weight a number or ``[low, high, points]``.
+        inputs: number of inputs n; the weights are called w1 to wn, and the outgoing one w(n+1).
+        panels: mappings with ``label`` and, for every weight, a number or ``[low, high, points]``.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("network.name", "network.negative_slope")
@@ -38,7 +38,7 @@ class Surface(Task):
         return [f"w{i}" for i in range(1, self.inputs + 2)]
 
     def prepare(self, config: Config) -> None:
-        """Check that the network has a slope; see :meth:`Task.prepare`."""
+        """Check that the network is fully connected; see :meth:`Task.prepare`."""
         if not isinstance(config.network, MLP):
             raise ConfigError("the surfaces are those of fully connected networks", "network", "set network=mlp")
 
@@ -58,8 +58,8 @@ class Surface(Task):
                 output = network.forward(named, torch.ones(len(points), 1, self.inputs, dtype=torch.float64)).flatten()
                 loss = torch.sin(output)
                 (gradient,) = torch.autograd.grad(loss.sum(), points)
-            found = (points.detach(), output.detach()[:, None], loss.detach()[:, None], gradient)
-            rows += [(panel["label"], slope, *row) for row in torch.cat(found, 1).tolist()]
+            columns = (points.detach(), output.detach()[:, None], loss.detach()[:, None], gradient)
+            rows += [(panel["label"], slope, *row) for row in torch.cat(columns, 1).tolist()]
         folder.metrics.unlink(missing_ok=True)
         folder.append(folder.metrics, rows)
         folder.finish((), **describe(torch.device("cpu")))
@@ -67,7 +67,7 @@ class Surface(Task):
 
 
 def _axis(given: Any) -> torch.Tensor:
-    """Return the points of ``[low, high, points]``, or one."""
+    """Return evenly spaced points for ``[low, high, points]``, or one point for a number."""
     if isinstance(given, list):
         low, high, points = given
         return torch.linspace(low, high, int(points), dtype=torch.float64)

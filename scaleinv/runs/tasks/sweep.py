@@ -1,4 +1,4 @@
-"""Train a cell, stack by stack, and keep records that survive."""
+"""Train a cell stack by stack; the records survive a crash."""
 
 import json
 import sys
@@ -26,31 +26,31 @@ from scaleinv.runs.weights import SIZES, Keeper, require_kept
 from scaleinv.training.cell import LR, Cell, Member, list_members, next_stack
 from scaleinv.training.stack import EpochResult, Stack
 
-# Columns of the axes that every run has; another axis has a column under its own key, after these.
+# Columns of the four choices, then of the axes that every run has; other axes follow, with columns named by their keys.
 LABELS, NAMED = ("dataset", "network", "space", "optimizer"), ("lr", "seed", "value")
 MEASURED = (
     *("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"),
     *("status", "diverged_step"),
 )
 SEEDS, VALUE = "seeds", "space.value"
-# Prefix, in a checkpoint, of the weights kept so far.
+# Prefix of the kept weights in a checkpoint.
 KEPT = "kept/"
 TIMING = ("first_member", "members", "epoch", "train_seconds", "eval_seconds")
 
 
 def columns(axes: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
-    """Return the columns of ``metrics.csv``, those of probes excepted, for the axes of a grid."""
+    """Return the columns of ``metrics.csv``, except those of probes, for the axes of a grid."""
     return (*LABELS, *NAMED, *(key for key in axes if key not in AXES), *MEASURED)
 
 
 def place(member: Member) -> tuple[float | None, ...]:
-    """Return what stands in the columns between ``LABELS`` and ``MEASURED``: where a member is in its grid."""
+    """Return a member's values of the columns between ``LABELS`` and ``MEASURED``: its position in the grid."""
     further = (number for key, number in member.at.items() if key not in AXES)
     return (member.at[LR], member.seed, member.at.get(VALUE), *further)
 
 
 def axis_columns(axes: Mapping[str, Sequence[float]]) -> dict[str, str]:
-    """Return the column of every axis by its key, from the outermost to the innermost: the order of the rows."""
+    """Return the column of every axis by its key, from outermost to innermost, which is the order of the rows."""
     further = {key: key for key in axes if key not in AXES}
     return {SEEDS: AXES[SEEDS], VALUE: AXES[VALUE], **further, LR: AXES[LR]}
 
@@ -60,14 +60,14 @@ class Sweep(Task):
     """Train every member of the grid; one row per member and epoch."""
 
     def words(self, name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
-        """Begin with what is trained, where and how; see :meth:`Task.words`."""
+        """Begin with data set, space and optimizer; see :meth:`Task.words`."""
         return (labels["dataset"], labels["space"], labels["optimizer"])
 
     def prepare(self, config: Config) -> None:
         """Load the data and check that the space takes the network; see :meth:`Task.prepare`."""
         cell = build_cell(config)
         try:
-            # Whether they go together may depend on the seed and on their own numbers.
+            # Start, space and probes may accept one seed or number and refuse another, so each combination is tried.
             own = [key for key in cell.axes if not key.startswith(("optimizer.", "penalties."))]
             for member in {(m.seed, *(m.at[key] for key in own)): m for m in cell.members}.values():
                 probed = Stack(cell, [member]).columns
@@ -78,7 +78,7 @@ class Sweep(Task):
             raise ConfigError(f"a probe has the column {min(taken)}, which every run has", "probes", "rename it")
 
     def require_kept(self, config: Config, folder: RunFolder) -> None:
-        """Ask for weights where they were not kept; see :meth:`Task.require_kept`."""
+        """Check that the run kept weights if they are asked for; see :meth:`Task.require_kept`."""
         require_kept(config, folder)
 
     def cost(self, config: Config) -> float:
@@ -86,22 +86,23 @@ class Sweep(Task):
         return len(list_members(config.seeds, config.axes)) * config.epochs * training_pixels(config.dataset.name)
 
     def run(self, config: Config, folder: RunFolder) -> str:
-        """Train what is missing; see :meth:`Task.run`."""
+        """Train all stacks that are not finished; see :meth:`Task.run`."""
         return _Run(config, folder).finish()
 
 
 @dataclass
 class _Progress:
-    """Where a run stands; with the tensors of the current stack, what a checkpoint holds.
+    """Progress of a run; a checkpoint holds this and the tensors of the current stack.
 
     Attributes:
-        done: members whose training is finished.
-        chunk: size limit of the stacks.
-        start: length of ``metrics.csv`` before the current stack's rows.
+        chunk: largest number of members per stack.
+        done: number of members in finished stacks.
+        start: length of ``metrics.csv`` in bytes before the current stack's rows.
         epoch: last finished epoch of the current stack.
         best: smallest validation loss so far.
-        diverged: members that have diverged, in finished stacks.
-        seconds: spent so far, earlier processes included.
+        diverged: number of members that diverged in finished stacks.
+        seconds: time spent so far, earlier processes included.
+        threads: number of CPU threads at the start of the run.
     """
 
     chunk: int
@@ -120,7 +121,7 @@ class _Run:
         self.cell = build_cell(config)
         self.total = len(self.cell.members)
         self.device = self.cell.dataset.scale.device
-        # Until a step cannot be captured: then those of the stacks to come cannot either.
+        # Becomes false once a step could not be captured; later stacks then do not try.
         self.captures = config.capture
         self.began = time.monotonic()
         self.tensors: dict[str, torch.Tensor] = {}
@@ -143,10 +144,10 @@ class _Run:
         return _Progress(min(chunk, self.total))
 
     def _resume(self) -> _Progress | None:
-        found = self.folder.load_checkpoint()
-        if found is None:
+        checkpoint = self.folder.load_checkpoint()
+        if checkpoint is None:
             return None
-        head, body = found.payload.split(b"\n", 1)
+        head, body = checkpoint.payload.split(b"\n", 1)
         progress = _Progress(**json.loads(head))
         self.tensors = safetensors.torch.load(body)
         if progress.threads != torch.get_num_threads():
@@ -157,7 +158,7 @@ class _Run:
         return progress
 
     def finish(self) -> str:
-        """Train all stacks that are left, seal the records, and sum up."""
+        """Train the remaining stacks, finish the records and return the summary."""
         with self._bar() as bar:
             while self.progress.done < self.total:
                 self._train_stack(bar)
@@ -178,7 +179,7 @@ class _Run:
         )
 
     def _train_stack(self, bar: Meter) -> None:
-        """Train the next stack; if the memory does not suffice, go on with half of it."""
+        """Train the next stack; if memory runs out, halve the size of the stacks from here on."""
         progress = self.progress
         if not self.tensors:
             progress.start = self.folder.metrics.stat().st_size
@@ -256,8 +257,8 @@ class _Run:
         steps = result.first_bad_step.tolist()
         for i, (member, *measured, step) in enumerate(zip(members, *listed, steps, strict=True)):
             status = ("diverged", step) if step else ("ok", None)
-            found = (column[i] for column in probed)
-            yield (*labels, *place(member), epoch, *measured, *status, *found)
+            readings = (column[i] for column in probed)
+            yield (*labels, *place(member), epoch, *measured, *status, *readings)
 
     def _checkpoint(self, stack: Stack | None) -> None:
         self.progress.seconds = self._seconds()
@@ -274,13 +275,13 @@ class _Run:
     def _bar(self) -> Meter:
         steps = self.config.epochs * self.cell.steps_per_epoch
         current = len(next_stack(self.cell, self.progress.done, self.progress.chunk)) if self.tensors else 0
-        behind = self.progress.done * steps + current * self.progress.epoch * self.cell.steps_per_epoch
+        done = self.progress.done * steps + current * self.progress.epoch * self.cell.steps_per_epoch
         title = f"{self.config.title}, {self.total} members"
-        return meter(title, self.total * steps, behind, self.config.progress)
+        return meter(title, self.total * steps, done, self.config.progress)
 
 
 def _note(text: str) -> None:
-    """Say on stderr what a user may want to know; a bar that moves there moves on below it."""
+    """Print a note on stderr, above the progress bar if there is one."""
     with suppress(OSError):
         tqdm.write(f"note: {text}", file=sys.stderr)
 
@@ -289,11 +290,11 @@ def pick_chunk(cell: Cell) -> tuple[int, str]:
     """Choose how many members to train at once: the fastest stack that fits.
 
     On a CPU the weights, gradients and optimizer state of a stack should stay in the last-level cache, because a
-    step passes over all of them; more than some dozens of members gain nothing. On a GPU everything that fits
-    is trained at once.
+    step passes over all of them; more than a few dozen members gain nothing. On a GPU, as many members as fit are
+    trained at once.
 
     Returns:
-        The size, and the reason in words.
+        The number of members per stack, and the reason in words.
     """
     cell = cell.at(cell.members[:1])
     scale, m = cell.dataset.scale, cell.network.graph.parameters
@@ -311,7 +312,7 @@ def pick_chunk(cell: Cell) -> tuple[int, str]:
 
 
 def safetensors_size(nest: Any) -> int:
-    """Return the bytes of all tensors in a nest of dicts."""
+    """Return the total bytes of all tensors in nested dicts."""
     if isinstance(nest, torch.Tensor):
         return nest.numel() * nest.element_size()
     return sum(safetensors_size(part) for part in nest.values())
