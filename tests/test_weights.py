@@ -13,6 +13,7 @@ from scaleinv.runs.config import compose
 from scaleinv.runs.errors import ConfigError, UserError
 from scaleinv.runs.records import MissingError, load_records
 from scaleinv.runs.run import run
+from scaleinv.runs.weights import Keeper
 from scaleinv.symmetry.graph import Edges, Graph
 from scaleinv.symmetry.network import Network
 from scaleinv.training.stack import Stack
@@ -34,6 +35,14 @@ def losses(config, kept, count=8):
     models = [scaleinv.load_model(config.folder, member, kept) for member in range(count)]
     with torch.no_grad():
         return [torch.nn.functional.cross_entropy(model(images), data.val.labels).item() for model in models]
+
+
+def test_a_loss_that_is_not_finite_is_never_the_best():
+    keeper = Keeper("best", 1)
+    keeper.see(0, {"w": torch.zeros(3)}, torch.tensor([float("inf"), float("nan"), 2.0]))
+    assert torch.equal(keeper.tensors["best/val_loss"], torch.tensor([float("inf"), float("inf"), 2.0]).double())
+    keeper.see(1, {"w": torch.ones(3)}, torch.tensor([1e300, 1.0, float("nan")], dtype=torch.float64))
+    assert keeper.tensors["best/w"].tolist() == [1, 1, 0]
 
 
 @pytest.mark.parametrize("chunk", [8, 3])

@@ -53,7 +53,7 @@ class Keeper:
         if (name := self._names.get(epoch)) is not None:
             self.tensors |= {f"{name}/{n}": w.to("cpu", copy=True).contiguous() for n, w in weights.items()}
         if self._best:
-            self._improve(epoch, weights, val_loss.double().nan_to_num(nan=float("inf")))
+            self._improve(epoch, weights, val_loss.double().nan_to_num(nan=float("inf"), posinf=float("inf")))
 
     def _improve(self, epoch: int, weights: Mapping[str, Tensor], val_loss: Tensor) -> None:
         if not self.tensors:

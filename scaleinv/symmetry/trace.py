@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from scaleinv.symmetry.graph import Block, Edges, Graph, Weights
+from scaleinv.symmetry.graph import Block, Edges, Graph
+from scaleinv.symmetry.group import require_finite
 from scaleinv.symmetry.network import Layer, Network, UnsupportedNetworkError, fresh
 
 # Parameter names of each covered type. A module with any other may compute something else, and is refused.
@@ -82,17 +83,6 @@ def read_weights(model: nn.Module, graph: Graph) -> dict[str, Tensor]:
     }
     require_finite(weights)
     return weights
-
-
-def require_finite(weights: Weights) -> None:
-    """Refuse weights that contain NaN or infinite numbers.
-
-    Raises:
-        ValueError: naming the tensor.
-    """
-    for name, w in weights.items():
-        if not w.isfinite().all():
-            raise ValueError(f"{name} holds NaN or infinite numbers; start from finite weights")
 
 
 def _parts(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from scaleinv.spaces.base import Chart, Coords, ParameterSpace, UnsupportedSpaceError
 from scaleinv.symmetry.graph import Graph, Weights
-from scaleinv.symmetry.trace import require_finite
+from scaleinv.symmetry.group import require_finite
 
 
 def make_chart(space: ParameterSpace, graph: Graph, weights: Weights) -> Chart:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from scaleinv.spaces.base import Chart, ParameterSpace
 from scaleinv.symmetry.graph import Graph
-from scaleinv.symmetry.trace import describe, read_weights, require_finite
+from scaleinv.symmetry.group import require_finite
+from scaleinv.symmetry.trace import describe, read_weights
 from scaleinv.wrappers._charts import carry, make_chart, require_frozen_kept, to_device
 
 
