@@ -1,11 +1,13 @@
-"""What the tests share: tiny networks of every shape, and every space with every option."""
+"""What the tests share: tiny networks of every shape, every space with every option, and the command."""
 
+import sys
 from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor
 
+from scaleinv import cli
 from scaleinv.losses import CrossEntropy
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim.base import Point
@@ -78,6 +80,22 @@ class L4(Penalty):
 
     def attach(self, scene):
         return FourthPowers(self.strengths(scene), self.in_coordinates)
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Run scaleinv-run in this process; return its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SCALEINV_DATA", raising=False)
+
+    def invoke(*arguments):
+        monkeypatch.setattr(sys, "argv", ["scaleinv-run", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        shown = capsys.readouterr()
+        return stopped.value.code, shown.out, shown.err
+
+    return invoke
 
 
 def draw(network: Network, members: int = 3, dtype: torch.dtype = torch.float64, seed: int = 0) -> dict[str, Tensor]:

@@ -16,7 +16,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobRuntime
 from hydra.version import VersionBase
 
-from scaleinv import cli
 from scaleinv.report.figures.__main__ import draw_one
 from scaleinv.runs import outcomes
 from scaleinv.runs.config import compose
@@ -26,22 +25,6 @@ from scaleinv.runs.records import load_records
 from scaleinv.runs.run import run
 
 QUICK = ["progress=false", "threads=1", "network.hidden=[8]", "epochs=1"]
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Run scaleinv-run in this process; return its exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SCALEINV_DATA", raising=False)
-
-    def invoke(*arguments):
-        monkeypatch.setattr(sys, "argv", ["scaleinv-run", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        shown = capsys.readouterr()
-        return stopped.value.code, shown.out, shown.err
-
-    return invoke
 
 
 WRONG = [

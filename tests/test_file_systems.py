@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from scaleinv import cli
 from scaleinv.runs import outcomes
 from scaleinv.runs.config import compose
 from scaleinv.runs.errors import RunFailedError, UserError
@@ -18,20 +17,6 @@ from scaleinv.runs.run import run
 
 QUICK = ["progress=false", "threads=1", "network.hidden=[8]", "epochs=2", "checkpoint_seconds=0"]
 BASE = [*QUICK, "optimizer=adam", "optimizer.lr=[0.1,0.01]", "chunk=1"]
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Run scaleinv-run in this process; return its exit code and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments):
-        monkeypatch.setattr(sys, "argv", ["scaleinv-run", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        return stopped.value.code, capsys.readouterr().err
-
-    return invoke
 
 
 def refuse(monkeypatch, number, after):
@@ -93,12 +78,13 @@ def test_a_full_disk_in_a_sweep(command, tmp_path, monkeypatch, after):
     arguments = ["-m", *QUICK, "space=weight,gspace,fixed"]
     with monkeypatch.context() as patch:
         refuse(patch, errno.ENOSPC, after)
-        code, err = command(*arguments)
+        code, _, err = command(*arguments)
     assert code in (outcomes.FAILED, outcomes.REFUSED)
     assert "No space left on device" in err
     assert "Traceback" not in err
     assert len(err.splitlines()) <= 3 * 5  # a cell: its name, three lines, and how to run it again
-    assert command(*arguments) == (outcomes.DONE, "")
+    code, _, err = command(*arguments)
+    assert (code, err) == (outcomes.DONE, "")
 
 
 def stand(tmp_path, what):
@@ -124,7 +110,7 @@ def stand(tmp_path, what):
 )
 def test_what_cannot_be_a_folder(command, tmp_path, what, options, words, multirun):
     stand(tmp_path, what)
-    code, err = command(*multirun, *QUICK, *options, "space=gspace")
+    code, _, err = command(*multirun, *QUICK, *options, "space=gspace")
     assert code == outcomes.REFUSED
     assert words in err
     assert "Traceback" not in err

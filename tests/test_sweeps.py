@@ -2,12 +2,10 @@
 
 import json
 import math
-import sys
 
 import pytest
 from hydra.core.plugins import Plugins
 
-from scaleinv import cli
 from scaleinv.runs import outcomes
 from scaleinv.runs.config import OBJECTIVES, compose
 from scaleinv.runs.folder import RunFolder
@@ -21,21 +19,6 @@ CORE = "hydra._internal.core_plugins"
 LAUNCHER = Plugins.instance().class_name_to_class[f"{CORE}.basic_launcher.BasicLauncher"]
 SWEEPER = Plugins.instance().class_name_to_class[f"{CORE}.basic_sweeper.BasicSweeper"]
 QUICK = ["progress=false", "threads=1", "network.hidden=[8]", "epochs=1"]
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Run scaleinv-run in this process; return its exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments):
-        monkeypatch.setattr(sys, "argv", ["scaleinv-run", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        shown = capsys.readouterr()
-        return stopped.value.code, shown.out, shown.err
-
-    return invoke
 
 
 @pytest.fixture
