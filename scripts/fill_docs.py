@@ -67,10 +67,13 @@ def finding() -> str:
     """Return one sentence on the effects of start and space, with the interval."""
     table = pd.read_csv(RELEASE / "claims.csv").set_index(["claim", "case"])
     row = table.loc[("start matters more than space", "SGD, weight and cycle space")]
+    told = json.loads((RELEASE / "release.json").read_text())
     return (
         "One finding, SGD on MNIST: overwriting the skeleton of the drawn weights moves the best loss by more than"
         f" training in\ncycle space instead of weight space; the main effects on log loss differ by {row['effect']:.2f}"
-        f" [{row['low']:.2f}, {row['high']:.2f}], {row['n']} paired seeds\n([all claims](docs/results.md)).\n"
+        f" [{row['low']:.2f}, {row['high']:.2f}], {row['n']} paired seeds\n(percentile bootstrap, 95 %;"
+        f" {', '.join(told['devices'])}, torch {told['versions']['torch']}; `make claims`;"
+        " [all claims](docs/results.md)).\n"
     )
 
 
