@@ -68,7 +68,7 @@ def build_network(config: Config, dataset: Dataset) -> Network:
         ConfigError: the architecture does not fit the data set.
     """
     try:
-        return config.network.network((dataset.features,), dataset.classes)
+        return config.network.network(dataset.inputs, dataset.classes)
     except ValueError as error:
         raise ConfigError(str(error), f"network={config.labels['network']} dataset={dataset.name}") from error
 

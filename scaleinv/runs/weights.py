@@ -82,7 +82,8 @@ def load_model(run: str | Path, member: int | Mapping[str, Any] = 0, kept: str |
         kept: ``last``, ``best`` or a number of epochs; None if the run kept only one of these.
 
     Returns:
-        A fresh module of the run's network that computes the logits of normalised images ``(batch, features)``.
+        A fresh module of the run's network that computes the logits of normalised images: ``(batch, features)`` for a
+        chain, else ``(batch, channels, height, width)``.
 
     Raises:
         MissingError: the run is not finished, or did not keep these weights.

@@ -48,6 +48,7 @@ class Dataset:
         scale: factor of the pixels, which are normalised to ``pixel * scale + shift``; shape ``(features,)``.
         shift: added to them; shape ``(features,)``.
         classes: number of labels.
+        shape: shape of one input, ``(channels, height, width)``; empty for vectors of ``features`` numbers.
     """
 
     name: str
@@ -57,6 +58,12 @@ class Dataset:
     scale: Tensor
     shift: Tensor
     classes: int
+    shape: tuple[int, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Shape of one input, which a network is described for."""
+        return self.shape or (self.features,)
 
     @property
     def features(self) -> int:

@@ -50,7 +50,7 @@ def load_dataset(
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
         train, val, test = raw.train.part(order[holdout:]), raw.train.part(order[:holdout]), raw.test
     scale, shift = _normalisation(train, raw.channels, normalise)
-    return Dataset(name, train, val, test, scale, shift, raw.classes)
+    return Dataset(name, train, val, test, scale, shift, raw.classes, raw.shape)
 
 
 def training_pixels(name: str) -> int:

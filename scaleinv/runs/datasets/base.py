@@ -1,5 +1,6 @@
 """Base class of data sets: images and labels before splitting and normalisation."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,22 @@ class Images:
         test: test images and labels, in the same layout.
         channels: number of channels of an image.
         classes: number of classes; labels are ``0`` to ``classes - 1``.
+        size: height and width of an image; None for square images.
     """
 
     train: Split
     test: Split
     channels: int
     classes: int
+    size: tuple[int, int] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one image, ``(channels, height, width)``; ``(features,)`` if its pixels form no square."""
+        features = self.train.images.shape[1]
+        side = math.isqrt(features // self.channels)
+        shape = (self.channels, *(self.size or (side, side)))
+        return shape if math.prod(shape) == features else (features,)
 
 
 class ImageSet(ABC):
