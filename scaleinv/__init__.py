@@ -3,9 +3,11 @@
 ``scaleinv-run`` trains whole learning-rate grids in weight space, G-space, fixed-weight space and the invariant
 spaces, many networks at once, and writes one CSV. The library underneath: ``scaleinv.spaces``, ``scaleinv.optim``,
 ``scaleinv.symmetry``, ``scaleinv.wrappers`` for models of your own, ``scaleinv.runs.records`` for the results;
-``scaleinv.load_model`` gives back what was trained.
+``scaleinv.load_model`` gives back what was trained; ``scaleinv.distance``, ``average``, ``barrier``, ``disagreement``,
+``js_divergence`` and ``cka`` compare several models.
 """
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 try:
@@ -14,10 +16,17 @@ except PackageNotFoundError:  # a checkout that is not installed
     __version__ = "0+unknown"
 
 
-def __getattr__(name: str) -> object:
-    """Import what needs torch only when it is asked for."""
-    if name == "load_model":
-        from scaleinv.runs.weights import load_model
+# What needs torch is imported only when it is asked for: name -> module.
+_ON_DEMAND = {
+    "load_model": "scaleinv.runs.weights",
+    **dict.fromkeys(
+        ("distance", "average", "barrier", "disagreement", "js_divergence", "cka"), "scaleinv.minima.models"
+    ),
+}
 
-        return load_model
+
+def __getattr__(name: str) -> object:
+    """Import a function that needs torch."""
+    if name in _ON_DEMAND:
+        return getattr(import_module(_ON_DEMAND[name]), name)
     raise AttributeError(f"module 'scaleinv' has no attribute {name!r}")

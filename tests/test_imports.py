@@ -9,7 +9,19 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "scaleinv"
 # The mathematics and the training, from the ground up: each may import itself and what stands before it.
-FLOORS = ["symmetry", "networks", "losses", "schedules", "spaces", "optim", "starts", "penalties", "probes", "training"]
+FLOORS = [
+    "symmetry",
+    "minima",
+    "networks",
+    "losses",
+    "schedules",
+    "spaces",
+    "optim",
+    "starts",
+    "penalties",
+    "probes",
+    "training",
+]
 BESIDE = {"losses", "schedules", "optim", "starts", "penalties", "probes"}
 # What only the runs and the report may know.
 OUTSIDE = {"hydra", "omegaconf", "pandas", "matplotlib", "pathlib", "os", "json", "csv"}
