@@ -1,9 +1,10 @@
 """Run all experiments of a profile: train what is missing, draw, judge, compare with the release.
 
-    python -m scaleinv.study --profile cpu [--only fig_4_1 memory] [--plan]
+    python -m scaleinv.study --profile cpu [--only memory fig_4_1] [--datasets mnist] [--reuse results/release/cpu]
 
 Runs that several experiments share are trained once. ``results/<profile>/index.json`` lists the runs of each
-experiment; figures and claims find their records through it.
+experiment; figures and claims find their records through it. A long study can be trained in parts: ``--only`` and
+``--datasets`` choose one, in the order given, and the same command goes on where it was stopped.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from scaleinv.runs.hydra_app import expand
 from scaleinv.runs.records import INDEX
 from scaleinv.runs.run import notes, run
 from scaleinv.runs.suggestions import conf_folder, did_you_mean
+from scaleinv.training.cell import list_members
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,27 @@ def once(jobs: Sequence[Job]) -> list[Job]:
     for job in jobs:
         by_id.setdefault(job.config.run_id, job)
     return list(by_id.values())
+
+
+def part(jobs: Sequence[Job], names: Sequence[str], datasets: Sequence[str]) -> list[Job]:
+    """Choose the runs of some experiments and data sets, in the order of both lists; an empty list chooses all."""
+    chosen = [job for job in jobs if not datasets or job.config.dataset.name in datasets]
+    chosen.sort(key=lambda job: datasets.index(job.config.dataset.name) if datasets else 0)
+    return [job for name in names for job in chosen if job.experiment == name] if names else chosen
+
+
+def reuse(jobs: Sequence[Job], released: Path) -> int:
+    """Copy the records of missing runs that a release has, and return their number.
+
+    A run's name is a hash of everything that can change its result, so a run of the same name is the same run.
+    """
+    copied = 0
+    for job in once(jobs):
+        own, other = RunFolder(job.config.folder), RunFolder(released / job.config.run_id)
+        if not own.is_done and other.is_done:
+            own.adopt(other)
+            copied += 1
+    return copied
 
 
 def write_index(profile: str, jobs: Sequence[Job], folder: Path) -> None:
@@ -141,6 +164,18 @@ def train(jobs: Sequence[Job]) -> list[str]:
     return errors
 
 
+def _size(jobs: Sequence[Job]) -> str:
+    """Say how much is missing: runs, and run-epochs by data set."""
+    missing = [job for job in once(jobs) if not RunFolder(job.config.folder).is_done]
+    epochs: dict[str, int] = {}
+    for job in missing:
+        config, name = job.config, job.config.dataset.name
+        if job.cost:
+            epochs[name] = epochs.get(name, 0) + len(list_members(config.seeds, config.axes)) * config.epochs
+    listed = "".join(f", {count} members x epochs of {name}" for name, count in epochs.items())
+    return f"{len(missing)} of {len(once(jobs))} runs are missing{listed}"
+
+
 def compare(folder: Path, released: Path) -> None:
     """Print where the study differs from the release of the same profile, if there is one."""
     if not (released / INDEX).exists() or folder.resolve() == released.resolve():
@@ -168,26 +203,36 @@ def main() -> None:
     """Plan, write the index, train what is missing, draw the figures, print the claims, compare with the release."""
     parser = argparse.ArgumentParser(prog="python -m scaleinv.study", description=__doc__.splitlines()[0])
     parser.add_argument("--profile", default="auto", help="smoke, cpu or paper; auto takes paper on a GPU, else cpu")
-    parser.add_argument("--only", nargs="+", metavar="EXPERIMENT", help="some experiments only")
+    parser.add_argument("--only", nargs="+", default=[], metavar="EXPERIMENT", help="some experiments, in this order")
+    parser.add_argument("--datasets", nargs="+", default=[], metavar="DATASET", help="some data sets, in this order")
+    parser.add_argument("--reuse", type=Path, metavar="RELEASE", help="copy the runs that this folder has")
+    parser.add_argument("--train", action="store_true", help="train only; draw and judge nothing")
     parser.add_argument("--plan", action="store_true", help="write the index and list the runs, train nothing")
     parser.add_argument("overrides", nargs="*", help="overrides for every run, e.g. results=elsewhere")
     options = parser.parse_args()
     profile = default_profile() if options.profile == "auto" else options.profile
     known = experiments()
     try:
-        for name in options.only or []:
+        for name in options.only:
             if name not in known:
                 raise UserError(f"there is no experiment {name!r}", "--only", did_you_mean(name, known))
         jobs = plan(profile, known, options.overrides)
         folder = jobs[0].config.folder.parent
         write_index(profile, jobs, folder)
-        chosen = [job for job in jobs if job.experiment in (options.only or known)]
+        chosen = part(jobs, options.only, options.datasets)
+        if not chosen:
+            raise UserError("there are no such runs", "--datasets", "choose data sets that the experiments have")
+        if options.reuse is not None:
+            print(f"{reuse(chosen, options.reuse)} runs copied from {options.reuse}")
         if options.plan:
             for job in once(chosen):
                 state = "done" if RunFolder(job.config.folder).is_done else "missing"
                 print(f"{state:<8} {job.experiment:<14} {job.config.run_id}")
+            print(_size(chosen))
             return
         errors = train(chosen)
+        if options.train:
+            sys.exit(_problems(errors))
         errors += draw_all(
             folder, folder / "figures", f"python -m scaleinv.report.figures all {folder} --out {folder}/figures"
         )
@@ -202,7 +247,12 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
-    sys.exit("\n".join([*errors, f"{len(errors)} problems"]) if errors else 0)
+    sys.exit(_problems(errors))
+
+
+def _problems(errors: Sequence[str]) -> str | int:
+    """Return what the process ends with."""
+    return "\n".join([*errors, f"{len(errors)} problems"]) if errors else 0
 
 
 if __name__ == "__main__":

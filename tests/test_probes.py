@@ -3,11 +3,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import draw
 from safetensors.torch import load_file
 
+from scaleinv import load_model
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD
 from scaleinv.probes.base import Probe, Reading, Scene
@@ -73,6 +75,30 @@ def test_columns_and_chunks(tmp_path):
     assert (tables[0]["root_flips"] == tables[1]["root_flips"]).all()
     np.testing.assert_allclose(tables[0]["smallest_root"], tables[1]["smallest_root"], rtol=1e-3)
     assert tables[0]["root_flips"].sum() > 0
+
+
+def test_train_subset_scores_the_same_images_after_the_epoch(tmp_path):
+    """The column equals a fresh model's loss on evenly spaced training images; all other columns keep their bytes."""
+    words = ["seeds=2", "epochs=2", "optimizer.lr=[0.1,1e6]", "network.hidden=[6,6]", "progress=false", "threads=1"]
+    probe = "probes=[{name: train_subset, images: 100}]"
+    plain, probed = (compose([*words, *more, f"results={tmp_path}"]) for more in ([], [probe, "keep=last"]))
+    assert plain.run_id != probed.run_id
+    for config in (plain, probed):
+        run(config)
+    with_probe = load_records(probed.folder)
+    same = [c for c in load_records(plain.folder) if c not in ("run", "keys", "configuration")]
+    pd.testing.assert_frame_equal(with_probe[same], load_records(plain.folder)[same])
+    data = load_dataset("digits").to("cpu")
+    images = data.train.part(torch.arange(100) * len(data.train) // 100)
+    for member, row in enumerate(with_probe[with_probe["epoch"] == 2].to_dict("records")):
+        if row["status"] == "diverged":
+            assert not np.isfinite(row["train_subset_loss"])
+            continue
+        logits = load_model(probed.folder, member)(data.normalise(images.images))
+        loss = torch.nn.functional.cross_entropy(logits, images.labels).item()
+        assert row["train_subset_loss"] == pytest.approx(loss, rel=1e-4)
+        hits = (logits.argmax(1) == images.labels).double().mean().item()
+        assert row["train_subset_accuracy"] == pytest.approx(hits)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Promise: a study trains what is missing and nothing twice, and its figures and claims come from its records alone."""
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from scaleinv.report.release import IncompleteError, departures, publish
 from scaleinv.runs.errors import UserError
 from scaleinv.runs.folder import DamagedError, RunFolder
 from scaleinv.runs.records import MissingError, experiment_runs, load_experiment, read_index
-from scaleinv.study import experiments, once, plan, train, write_index
+from scaleinv.study import experiments, once, part, plan, reuse, train, write_index
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,35 @@ def test_nothing_is_trained_twice(study, capsys):
     assert train(jobs) == []
     assert before == {job.config.run_id: RunFolder(job.config.folder).metrics.stat().st_mtime_ns for job in jobs}
     assert "6 runs, 6 of them done" in capsys.readouterr().out
+
+
+def test_a_release_is_reused_run_by_run_and_a_part_is_trained_in_the_order_given(release, tmp_path, capsys):
+    names = ["fig_2_3", "fig_4_1", "fig_4_10"]
+    jobs = plan("smoke", names, [f"results={tmp_path}", "progress=false", "threads=1"])
+    chosen = part(jobs, ["fig_4_10", "fig_2_3"], [])
+    assert [job.experiment for job in chosen] == ["fig_4_10"] * 3 + ["fig_2_3"]
+    assert part(jobs, [], ["mnist"]) == []
+    begun = RunFolder(chosen[0].config.folder)
+    begun.path.mkdir(parents=True)
+    begun.metrics.write_text("begun")
+    begun.update_manifest(status="interrupted")
+    assert reuse(chosen, release / "smoke") == 4
+    assert reuse(chosen, release / "smoke") == 0
+    for job in chosen:
+        own, released = RunFolder(job.config.folder), RunFolder(release / "smoke" / job.config.run_id)
+        assert own.manifest == released.manifest
+        assert own.read_metrics() == released.read_metrics()
+    before = begun.metrics.stat().st_mtime_ns
+    assert train(chosen) == []
+    assert "4 runs, 4 of them done" in capsys.readouterr().out
+    assert begun.metrics.stat().st_mtime_ns == before
+    run = release / "smoke" / chosen[0].config.run_id / "metrics.csv.gz"
+    whole = run.read_bytes()
+    run.write_bytes(gzip.compress(b"changed"))
+    shutil.rmtree(begun.path)
+    with pytest.raises(DamagedError, match="metrics were changed"):
+        reuse(chosen, release / "smoke")
+    run.write_bytes(whole)
 
 
 @pytest.fixture

@@ -240,6 +240,21 @@ class RunFolder:
             raise DamagedError("the metrics were changed: their checksum is not that of the run", path, mend)
         return content
 
+    def adopt(self, other: "RunFolder") -> None:
+        """Take over the records of the same run from another folder, in place of unfinished ones of its own.
+
+        Raises:
+            BusyError: another process is writing this run.
+            DamagedError: the other folder's records are not what the run wrote.
+        """
+        content = other.read_metrics()
+        with self.locked():
+            self.clear()
+            write_atomically(self.metrics, content)
+            # The manifest comes last: with it the run is done.
+            for name in ("config.yaml", "command.txt", "manifest.json"):
+                write_atomically(self.path / name, (other.path / name).read_bytes())
+
     @property
     def is_begun(self) -> bool:
         """Whether an unfinished run has a checkpoint to resume from."""
