@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.program import Program, UnsupportedNetworkError
+
+__all__ = ["Layer", "LinearMap", "Network", "UnsupportedNetworkError", "activation", "fresh", "sequential"]
 
 LinearMap = tuple[int, int, bool, float | None]
-
-
-class UnsupportedNetworkError(ValueError):
-    """The model has a part that no description covers; the message names it and says why."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +118,11 @@ class Network:
             name: torch.stack([b.to(dtype) if b.is_floating_point() else b] * members)
             for name, b in (() if self.chain else self.drawn(0).named_buffers())
         }
+
+    @cached_property
+    def program(self) -> Program:
+        """The operations of evaluation mode; a run needs the weights and :meth:`buffers`, of one member each."""
+        return Program.trace(self._module, torch.zeros(2, *self.inputs))
 
     def drawn(self, seed: int) -> nn.Module:
         """Make the module with the initialisation of ``seed``; the global generator is left as it was."""
