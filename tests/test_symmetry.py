@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 from conftest import NETWORKS, TINY, assert_close, batch, draw, member
-from small_networks import BY_HAND, CHAINS
+from small_networks import BY_HAND, CHAINS, Chain
 
 from scaleinv.networks.mlp import mlp
 from scaleinv.reference import gradients
@@ -162,6 +162,28 @@ def test_a_node_without_outgoing_weights_cannot_be_balanced():
     weights["2.weight"][0, :, 1] = 0
     with pytest.raises(ValueError, match=r"2\.weight.*: a hidden node has no non-zero weight"):
         balance(TINY.graph, weights)
+
+
+def test_dead_channels_may_be_kept_and_the_others_are_balanced_without_them():
+    """Dead is also what only dead nodes read, and what only dead nodes feed."""
+    network = mlp((4, 5, 5, 5, 3))
+    weights = draw(network)
+    weights["2.weight"][0, :, 1] = 0  # nobody reads node 2
+    weights["4.weight"][1, :4, 2] = 0  # only the last node of the third layer reads node 3 of the second,
+    weights["6.weight"][1, :, 4] = 0  # and nobody reads that
+    weights["0.weight"][2, 3] = 0  # nothing leads into node 4
+    kept = balance(network.graph, weights, dead="keep")
+    assert_same_function(Chain(network), kept, weights)
+    scales = random_scales(network.graph, generator=GENERATOR).repeat(3, 1)
+    scales[0, 1] = scales[1, 7] = scales[1, 14] = scales[2, 3] = 1.0
+    assert_close(balance(network.graph, rescale(network.graph, weights, scales), dead="keep"), kept)
+    assert torch.equal(kept["0.weight"][0, 1], weights["0.weight"][0, 1])
+    for i, (alive, layer) in enumerate([([0, 2, 3, 4], "0"), ([0, 1, 3, 4], "2"), ([0, 1, 2, 4], "0")]):
+        names = [f"{int(layer) + 2 * step}.weight" for step in (0, 1)]
+        one, other = kept[names[0]][i][alive], kept[names[1]][i][:, alive]
+        if i == 1:
+            other = other[:4]
+        torch.testing.assert_close(one.square().sum(-1), other.square().sum(-2), rtol=1e-10, atol=0)
 
 
 @pytest.mark.parametrize("case", EVERY_KIND)

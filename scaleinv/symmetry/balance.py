@@ -1,173 +1,276 @@
 """The balanced gauge: the least sum of squares of an orbit (maths.md, 2.4)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from scaleinv.symmetry.graph import Edges, Graph, Weights
+from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import require_finite, rescale
-from scaleinv.symmetry.skeleton import choose
+from scaleinv.symmetry.quotient import Links, links
+
+Dead = Literal["refuse", "keep"]
 
 
-def balance(graph: Graph, weights: Weights, tolerance: float = 1e-12, steps: int = 200) -> dict[str, Tensor]:
+def balance(
+    graph: Graph, weights: Weights, tolerance: float = 1e-12, steps: int = 200, dead: Dead = "refuse"
+) -> dict[str, Tensor]:
     """Rescale to the balanced gauge: per hidden channel, sum of squares in = sum of squares out.
 
     It is the representative of the orbit with the smallest ``sum w^2`` (maths.md, 2.4). In ``x = log lambda`` that
     sum is the convex function ``F(x) = sum_e w_e^2 exp(2 (x_head - x_tail))``. Its Hessian is four times the Laplacian
-    of the graph with the summands as edge weights. F is minimised by Newton's method with a line search, and each
-    Newton step is computed by conjugate gradients: a few hundred passes over the parameters, in float64. Networks that
-    differ by a rescaling by powers of two are first brought to the same weights, so their results are bit-identical.
+    of the graph with the summands as edge weights. F is minimised by Newton's method with a line search; each Newton
+    step is computed by conjugate gradients, preconditioned by the diagonal and by the Laplacian of whole blocks: a few
+    dozen passes over one number for each pair of channels, in float64. Networks that differ by a rescaling by powers
+    of two are first brought to the same weights, so their results are bit-identical.
 
     Args:
         graph: graph of the network.
         weights: tensors ``(*members, own shape)``.
         tolerance: largest ``|log(in / out)|`` allowed in the result.
         steps: largest number of Newton steps.
+        dead: what becomes of channels that no path of non-zero weights leads through, for which there is no least
+            sum: ``refuse`` them, or ``keep`` their scale, and leave their weights out of the sum.
 
     Returns:
         The balanced weights, in the dtype of ``weights``.
 
     Raises:
-        ValueError: a weight is not finite, or a channel has no non-zero incoming or no non-zero outgoing weight.
+        ValueError: a weight is not finite, or a channel is dead and not kept.
         RuntimeError: not converged after ``steps`` Newton steps.
     """
-    require_finite(weights)
-    start = _without_powers_of_two(graph, {name: w.double() for name, w in weights.items()})
-    energy = [_Energy.of(graph.edges[name], w.square(), len(graph.shapes[name])) for name, w in start.items()]
-    some = next(iter(start.values()))
-    logs = torch.zeros(*graph.members(weights), graph.hidden + 1, dtype=torch.float64, device=some.device)
-    worst = 0.0
-    for _ in range(steps):
-        flow = [e.rescaled(logs) for e in energy]
-        into, out = (_totals(flow, end, logs) for end in ("head", "tail"))
-        gap = (out.log() - into.log())[..., 1:]
-        if not gap.isfinite().all():
-            raise ValueError(_lonely(graph, gap))
-        worst = gap.abs().max().item() if gap.numel() else 0.0
-        if worst <= tolerance:
-            balanced = rescale(graph, start, logs[..., 1:].exp())
-            return {name: w.to(weights[name].dtype) for name, w in balanced.items()}
-        direction = _solve(flow, into + out, (out - into) / 2, min(0.1, worst))
-        logs = logs + _length(energy, logs, direction) * direction
-    raise RuntimeError(f"no balanced gauge after {steps} steps: |log(in / out)| is still {worst:.1e}")
+    scales = balancing_scales(graph, weights, tolerance, steps, dead)
+    balanced = rescale(graph, {name: w.double() for name, w in weights.items()}, scales)
+    return {name: w.to(weights[name].dtype) for name, w in balanced.items()}
+
+
+def balancing_scales(
+    graph: Graph, weights: Weights, tolerance: float = 1e-12, steps: int = 200, dead: Dead = "refuse"
+) -> Tensor:
+    """Return the scales of :func:`balance`, ``(*members, K)`` in float64."""
+    squares = links(graph, weights, "sum of squares")
+    if not all(link.values.isfinite().all() for link in squares):
+        require_finite(weights)
+        raise ValueError("squares of the weights leave the range of float64")
+    exponents, is_alive = _exponents(squares, (*graph.members(weights), graph.hidden + 1))
+    if dead == "refuse" and not is_alive.all():
+        raise ValueError(_lonely(graph, is_alive))
+    flow = [
+        replace(link, values=_without_powers_of_two(link, exponents) * _at_both_ends(link, is_alive))
+        for link in squares
+    ]
+    free = is_alive.double()
+    free[..., 0] = 0
+    energy = _Energy(flow, free, _groups(graph))
+    start = energy.of_groups().minimise(torch.zeros((), dtype=free.dtype, device=free.device), 0.1, steps)
+    logs = energy.minimise(start[..., energy.groups], tolerance, steps)
+    return torch.ldexp(logs.exp(), exponents)[..., 1:]
 
 
 @dataclass(frozen=True)
 class _Energy:
-    """Squared weights of one tensor, with the classes at their ends.
+    """The function ``F(x) = sum_e flow_e exp(2 (x_head - x_tail))``, x a number per class.
 
     Attributes:
-        squares: ``(*members, own shape)``, summed over the dims along which neither class changes.
-        edges: classes at both ends, with as many dims as ``squares`` has without the member dims.
+        flow: squares of the weights between classes.
+        free: 1 where x is free, 0 where it stays 0, ``(*members, K + 1)``.
+        groups: groups of classes, ``(K + 1,)``, for steps that move a whole group; that of the anchor is 0.
     """
 
-    squares: Tensor
-    edges: Edges
+    flow: Sequence[Links]
+    free: Tensor
+    groups: Tensor
 
-    @classmethod
-    def of(cls, edges: Edges, squares: Tensor, own: int) -> "_Energy":
-        """Sum ``squares``, which has ``own`` dims after the members', over dims along which no class changes."""
-        head, tail = (end.view(*[1] * (own - end.dim()), *end.shape) for end in (edges.head, edges.tail))
-        for dim in range(-own, 0):
-            if all((end == end.narrow(dim, 0, 1)).all() for end in (head, tail)):
-                squares = squares.sum(dim, keepdim=True)
-                head, tail = (end.narrow(dim, 0, 1) for end in (head, tail))
-        return cls(squares, Edges(head, tail))
+    def of_groups(self) -> "_Energy":
+        """Return F as a function of one number per group of classes."""
+        number, ones = int(self.groups.max()) + 1, torch.ones_like(self.free)
+        flow = self._between_groups(number, ones, ones)
+        each = torch.arange(number, device=self.groups.device)
+        free = (self._by_group(self.free, number) > 0).to(ones)
+        return _Energy([Links(flow, each[:, None], each[None])], free, each)
 
-    def rescaled(self, logs: Tensor) -> "_Energy":
-        """Return the squares of the weights rescaled by ``exp(logs)``."""
-        factors = (2 * logs).exp()
-        return _Energy(self.squares * self.edges.at_heads(factors) / self.edges.at_tails(factors), self.edges)
+    def minimise(self, start: Tensor, tolerance: float, steps: int) -> Tensor:
+        """Return the minimum, found by Newton's method from ``start``."""
+        logs, worst = start * self.free, 0.0
+        for _ in range(steps):
+            factors = (2 * logs).exp()
+            into, out = (self._sums(factors, 1 / factors, end) for end in ("head", "tail"))
+            gap = torch.where(self.free > 0, out.log() - into.log(), 0.0)
+            worst = gap.abs().max().item()
+            if worst <= tolerance:
+                return logs
+            direction = self._solve(factors, into + out, self.free * (out - into) / 2, min(0.1, worst))
+            logs = logs + self._length(logs, direction) * direction
+        raise RuntimeError(f"no balanced gauge after {steps} steps: |log(in / out)| is still {worst:.1e}")
 
-    def collect(self, values: Tensor, end: str, like: Tensor) -> Tensor:
-        """Add up values per entry by the class at one end, ``(*members, K + 1)``."""
-        classes = getattr(self.edges, end)
-        shared = [dim for dim in range(-classes.dim(), 0) if classes.shape[dim] == 1]
-        values = values.sum(shared, keepdim=True) if shared else values
-        return torch.zeros_like(like).index_add_(-1, classes.flatten(), values.flatten(-classes.dim()))
+    def _sums(self, at_head: Tensor, at_tail: Tensor, end: Literal["head", "tail"]) -> Tensor:
+        return torch.stack([link.sums(at_head, at_tail, end) for link in self.flow]).sum(0)
 
-    def weighted_sums(self, x: Tensor, end: str) -> Tensor:
-        """Add up the squares times ``x`` at the far end, by the class at one end, ``(*members, K + 1)``."""
-        head, tail = self.edges.head, self.edges.tail
-        if head.dim() == 2 and head.shape[1] == 1 == tail.shape[0]:
-            # A matrix: one product, without a temporary of the matrix's size.
-            matrix, near, far = (self.squares, head, tail) if end == "head" else (self.squares.mT, tail, head)
-            sums = (matrix @ x[..., far.flatten(), None]).squeeze(-1)
-            return torch.zeros_like(x).index_add_(-1, near.flatten(), sums)
-        at_far = self.edges.at_tails if end == "head" else self.edges.at_heads
-        return self.collect(self.squares * at_far(x), end, x)
+    def _solve(self, factors: Tensor, diagonal: Tensor, right: Tensor, tolerance: float) -> Tensor:
+        """Solve ``L x = right`` on the free classes by conjugate gradients; L is the Laplacian of the rescaled flow."""
 
+        def laplacian(x: Tensor) -> Tensor:
+            from_tails, from_heads = (
+                self._sums(factors, x / factors, "head"),
+                self._sums(x * factors, 1 / factors, "tail"),
+            )
+            return self.free * (diagonal * x - from_tails - from_heads)
 
-def _totals(flow: Sequence[_Energy], end: str, like: Tensor) -> Tensor:
-    return torch.stack([e.collect(e.squares, end, like) for e in flow]).sum(0)
+        def dot(first: Tensor, second: Tensor) -> Tensor:
+            return (first * second).sum(-1, keepdim=True)
 
+        precondition = self._preconditioner(factors, diagonal)
+        rest, solution = right, torch.zeros_like(right)
+        towards = scaled = precondition(rest)
+        size = dot(rest, scaled)
+        goal = tolerance**2 * size
+        for _ in range(10 * rest.shape[-1]):
+            if (size <= goal).all():
+                break
+            image = laplacian(towards)
+            length = (size / dot(towards, image)).nan_to_num(0.0, 0.0, 0.0)
+            solution = solution + length * towards
+            rest = rest - length * image
+            scaled = precondition(rest)
+            before, size = size, dot(rest, scaled)
+            towards = scaled + (size / before).nan_to_num(0.0, 0.0, 0.0) * towards
+        return solution
 
-def _solve(flow: Sequence[_Energy], diagonal: Tensor, right: Tensor, tolerance: float) -> Tensor:
-    """Solve ``L x = right`` on the free classes by conjugate gradients; L is the Laplacian of ``flow``."""
+    def _preconditioner(self, factors: Tensor, diagonal: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return an approximate inverse of the Laplacian: of its diagonal, and of what it does to whole groups.
 
-    def free(values: Tensor) -> Tensor:
-        return values.index_fill(-1, torch.zeros(1, dtype=torch.long, device=values.device), 0.0)
+        The smallest eigenvalues of a deep network's Laplacian belong to vectors that change from layer to layer only.
+        """
+        number = int(self.groups.max()) + 1
+        flow = self._between_groups(number, factors * self.free, self.free / factors)
+        total = self._by_group(diagonal * self.free, number)
+        inverse_root = torch.where(total > 0, total, 1.0).rsqrt()
+        matrix = torch.diag_embed(total) - flow - flow.mT
+        matrix = inverse_root.unsqueeze(-1) * matrix * inverse_root.unsqueeze(-2)
+        # The small number guards against a group without free classes, whose row is empty, and against round-off.
+        matrix = matrix + torch.eye(number, dtype=matrix.dtype, device=matrix.device) * 1e-12
+        inverse = torch.linalg.pinv(matrix, hermitian=True)
+        inverse = inverse_root.unsqueeze(-1) * inverse * inverse_root.unsqueeze(-2)
+        own = torch.where(diagonal > 0, diagonal, 1.0)
 
-    def laplacian(x: Tensor) -> Tensor:
-        y = diagonal * x
-        for e in flow:
-            y = y - e.weighted_sums(x, "head") - e.weighted_sums(x, "tail")
-        return free(y)
+        def apply(x: Tensor) -> Tensor:
+            of_groups = (inverse @ self._by_group(x, number).unsqueeze(-1)).squeeze(-1)
+            return self.free * (x / own + of_groups[..., self.groups])
 
-    def dot(first: Tensor, second: Tensor) -> Tensor:
-        return (first * second).sum(-1, keepdim=True)
+        return apply
 
-    rest = free(right)
-    scaled = rest / diagonal
-    solution, towards, size = torch.zeros_like(rest), scaled, dot(rest, scaled)
-    goal = tolerance**2 * size
-    for _ in range(10 * rest.shape[-1]):
-        if (size <= goal).all():
-            break
-        image = laplacian(towards)
-        length = (size / dot(towards, image)).nan_to_num(0.0, 0.0, 0.0)
-        solution = solution + length * towards
-        rest = rest - length * image
-        scaled = rest / diagonal
-        before, size = size, dot(rest, scaled)
-        towards = scaled + (size / before).nan_to_num(0.0, 0.0, 0.0) * towards
-    return solution
+    def _between_groups(self, number: int, at_head: Tensor, at_tail: Tensor) -> Tensor:
+        return torch.stack([link.between(self.groups, number, at_head, at_tail) for link in self.flow]).sum(0)
 
+    def _by_group(self, x: Tensor, number: int) -> Tensor:
+        return x.new_zeros(*x.shape[:-1], number).index_add(-1, self.groups, x)
 
-def _length(energy: Sequence[_Energy], logs: Tensor, direction: Tensor) -> Tensor:
-    """Choose the length of the step, ``(*members, 1)``: doubled for as long as that makes F smaller.
+    def _length(self, logs: Tensor, direction: Tensor) -> Tensor:
+        """Choose the length of the step, ``(*members, 1)``: doubled for as long as that makes F smaller.
 
-    The first length changes no summand of F by more than a factor e, which never makes F larger.
-    """
+        The first length changes no summand of F by more than a factor e, which never makes F larger.
+        """
 
-    def height(length: Tensor) -> Tensor:
-        moved = logs + length * direction
-        parts = [e.rescaled(moved).squares.flatten(-e.edges.head.dim()).sum(-1, keepdim=True) for e in energy]
-        return torch.stack(parts).sum(0).nan_to_num(torch.inf)
+        def height(length: Tensor) -> Tensor:
+            factors = (2 * (logs + length * direction)).exp()
+            return self._sums(factors, 1 / factors, "head").sum(-1, keepdim=True).nan_to_num(torch.inf)
 
-    length = 1 / (4 * direction.abs().amax(-1, keepdim=True)).clamp(min=1.0)
-    if (length == 1).all():
+        length = 1 / (4 * direction.abs().amax(-1, keepdim=True)).clamp(min=1.0)
+        if (length == 1).all():
+            return length
+        lowest = height(length)
+        for _ in range(20):
+            double = height(2 * length)
+            is_lower = double < lowest
+            if not is_lower.any():
+                break
+            length, lowest = torch.where(is_lower, 2 * length, length), torch.where(is_lower, double, lowest)
         return length
-    lowest = height(length)
-    for _ in range(20):
-        double = height(2 * length)
-        is_lower = double < lowest
-        if not is_lower.any():
-            break
-        length, lowest = torch.where(is_lower, 2 * length, length), torch.where(is_lower, double, lowest)
-    return length
 
 
-def _without_powers_of_two(graph: Graph, weights: Weights) -> dict[str, Tensor]:
-    """Rescale each channel by the power of two in the largest product of weights from it to an output."""
-    exponents = choose("maxprod", graph, weights).suffix(graph, weights).frexp().exponent
-    return rescale(graph, weights, torch.exp2(exponents[..., 1:].double()))
+def _exponents(squares: Sequence[Links], classes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Find a power of two for every class that undoes a rescaling by powers of two, and the classes that are alive.
+
+    The exponent is the largest sum of the exponents of non-zero weights along the shortest paths to an output.
+
+    Args:
+        squares: sums of squares of the weights between classes.
+        classes: shape of a number per class, ``(*members, K + 1)``.
+
+    Returns:
+        Exponents in whole numbers, and a mask that is True at classes that a path of non-zero weights leads through,
+        both ``(*members, K + 1)``.
+    """
+    edges = [replace(link, values=_exponent(link.values)) for link in squares]
+    to_outputs = _along_shortest_paths(edges, classes)
+    is_alive = to_outputs.isfinite() & _reached_from_inputs(squares, classes)
+    return torch.where(is_alive, to_outputs, 0.0).int(), is_alive
 
 
-def _lonely(graph: Graph, gap: Tensor) -> str:
-    """Return the message for the first class that has no non-zero weight on one side."""
-    classes = 1 + (~gap.isfinite()).reshape(-1, gap.shape[-1]).any(0).nonzero()[0].item()
-    names = [name for name, e in graph.edges.items() if bool((e.head == classes).any() | (e.tail == classes).any())]
-    return f"{', '.join(names)}: a hidden node has no non-zero weight on one side, so no balanced gauge"
+def _exponent(squares: Tensor) -> Tensor:
+    """Return half the exponent, rounded down; minus infinity where there is no edge. Times 4^k, it is greater by k."""
+    return torch.where(squares > 0, (squares.frexp().exponent >> 1).double(), -torch.inf)
+
+
+def _along_shortest_paths(edges: Sequence[Links], classes: tuple[int, ...]) -> Tensor:
+    """Add up along the shortest paths from each class to an output, and keep the largest sum.
+
+    Returns:
+        The sums, ``(*members, K + 1)``; minus infinity where no path leads.
+    """
+    reached = edges[0].values.new_full(classes, -torch.inf)
+    reached[..., 0] = 0.0
+    newest, zeros = reached, torch.zeros_like(reached)
+    while newest.isfinite().any():
+        found = torch.full_like(reached, -torch.inf)
+        for link in edges:
+            if newest[..., link.head].isfinite().any() and reached[..., link.tail].isinf().any():
+                found = torch.maximum(found, link.largest(newest, zeros, "tail"))
+        newest = torch.where(reached.isinf(), found, -torch.inf)
+        reached = torch.maximum(reached, newest)
+    return reached
+
+
+def _reached_from_inputs(squares: Sequence[Links], classes: tuple[int, ...]) -> Tensor:
+    """Return a mask that is True at classes to which a path of non-zero weights leads, ``(*members, K + 1)``."""
+    reached = squares[0].values.new_zeros(classes)
+    reached[..., 0] = 1.0
+    newest, ones = reached, torch.ones_like(reached)
+    while newest.any():
+        found = torch.zeros_like(reached)
+        for link in squares:
+            if newest[..., link.tail].any() and not reached[..., link.head].all():
+                found += link.sums(ones, newest, "head")
+        newest = (found > 0).to(reached) * (1 - reached)
+        reached = reached + newest
+    return reached.bool()
+
+
+def _without_powers_of_two(link: Links, exponents: Tensor) -> Tensor:
+    return torch.ldexp(link.values, 2 * (exponents[..., link.head] - exponents[..., link.tail]))
+
+
+def _at_both_ends(link: Links, mask: Tensor) -> Tensor:
+    return mask[..., link.head] & mask[..., link.tail]
+
+
+def _groups(graph: Graph) -> Tensor:
+    """Number the blocks of the classes from 1; the anchor's is 0."""
+    lengths = torch.tensor([1, *(block.stop - block.start for block in graph.blocks)])
+    device = next(iter(graph.edges.values())).head.device
+    order = torch.tensor([0, *(c for block in graph.blocks for c in range(block.start, block.stop))])
+    groups = torch.empty_like(order)
+    groups[order] = torch.arange(len(lengths)).repeat_interleave(lengths)
+    return groups.to(device)
+
+
+def _lonely(graph: Graph, is_alive: Tensor) -> str:
+    """Return the message for the first class that no path of non-zero weights leads through."""
+    dead = int((~is_alive).reshape(-1, is_alive.shape[-1]).any(0).nonzero()[0])
+    names = [name for name, e in graph.edges.items() if bool((e.head == dead).any() | (e.tail == dead).any())]
+    return (
+        f"{', '.join(names)}: a hidden node has no non-zero weight on one side, so no balanced gauge; dead='keep'"
+        " leaves such nodes as they are"
+    )
