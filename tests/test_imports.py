@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "scaleinv"
 FLOORS = [
     "symmetry",
     "minima",
+    "patterns",
     "networks",
     "losses",
     "schedules",

@@ -27,6 +27,8 @@ class Scene:
         members: members of the stack, in the order of the member dim.
         weights: tensors ``(members, own shape)`` in the chart's own gauge; the same tensors are trained in place.
         evaluator: scores ``weights`` on a split at any time, without an effect on training.
+        steps_per_epoch: number of batches in an epoch.
+        epochs: number of epochs of the whole run.
     """
 
     network: Network
@@ -35,6 +37,8 @@ class Scene:
     members: "Sequence[Member]"
     weights: dict[str, Tensor]
     evaluator: "Evaluator"
+    steps_per_epoch: int = 0
+    epochs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from scaleinv.losses.base import Loss
+from scaleinv.patterns.record import Recorder
 from scaleinv.spaces._gradient import Gradient
 from scaleinv.spaces.base import per_entry
 from scaleinv.symmetry.graph import Weights
@@ -63,6 +64,7 @@ class AutogradEngine(Engine):
         self._normalisers = [part for part in self._module.modules() if getattr(part, "track_running_stats", False)]
         self._statistics = statistics
         self._kept: dict[str, Tensor] = {}
+        self._recorded: list[list[Tensor]] = []
 
     def logits(self, weights: Weights, images: Tensor) -> Tensor:
         """Return the outputs of each member; see :meth:`Engine.logits`."""
@@ -78,6 +80,10 @@ class AutogradEngine(Engine):
             return self._gradient(weights, images, targets, loss)
         finally:
             _train(self._normalisers, False)
+
+    def hidden(self) -> list[Tensor]:
+        """Stack the members' inputs of activations, if they were recorded; see :meth:`Engine.hidden`."""
+        return [torch.stack(of_members) for of_members in zip(*self._recorded, strict=True)]
 
     def buffers(self) -> list[Tensor]:
         """Return all memory that is kept; see :meth:`Engine.buffers`."""
@@ -109,7 +115,12 @@ class AutogradEngine(Engine):
 
     def _call(self, weights: Weights, member: int, inputs: Tensor) -> Tensor:
         own = {name: t[member] for name, t in self._statistics.items()}
-        return functional_call(self._module, {**weights, **own}, inputs)
+        if not self.records:
+            return functional_call(self._module, {**weights, **own}, inputs)
+        with Recorder() as recorder:
+            outputs = functional_call(self._module, {**weights, **own}, inputs)
+        self._recorded = [*(self._recorded if member else []), recorder.inputs]
+        return outputs
 
     def _inputs(self, weights: Weights, images: Tensor) -> list[Tensor]:
         """Return every member's inputs in the shape that the module takes."""

@@ -90,6 +90,7 @@ class ChainEngine(Engine):
         self.network = network
         self._workspaces: dict[tuple[int, int, int], _Workspace] = {}
         self._grads: dict[str, Tensor] = {}
+        self._last: _Workspace | None = None
 
     def gradient(self, weights: Weights, images: Tensor, targets: Tensor, loss: Loss) -> tuple[Tensor, ChainGradient]:
         """Compute the mean loss's gradient for every member; see :meth:`Engine.gradient`."""
@@ -109,6 +110,12 @@ class ChainEngine(Engine):
         """Return the outputs of each member; see :meth:`Engine.logits`."""
         return self._forward(weights, images).logits
 
+    def hidden(self) -> list[Tensor]:
+        """Return every layer's outputs, whose signs ReLU keeps; see :meth:`Engine.hidden`."""
+        assert self._last is not None, "no pass yet"
+        layers = zip(self.network.chain, self._last.outputs, strict=True)
+        return [out for layer, out in layers if layer.slope is not None]
+
     def buffers(self) -> list[Tensor]:
         """Return all memory that is kept; see :meth:`Engine.buffers`."""
         kept = list(self._grads.values())
@@ -125,7 +132,7 @@ class ChainEngine(Engine):
 
     def _forward(self, weights: Weights, images: Tensor) -> "_Workspace":
         """Fill a workspace with every layer's outputs before and after its activation."""
-        work = self._workspace(weights, images)
+        work = self._last = self._workspace(weights, images)
         for depth, layer in enumerate(self.network.chain):
             matrix, out = weights[layer.weight], work.outputs[depth]
             if depth:

@@ -27,7 +27,7 @@ class Split:
         """Return the number of images."""
         return len(self.labels)
 
-    def part(self, index: Tensor) -> "Split":
+    def part(self, index: Tensor | slice) -> "Split":
         """Return the images at ``index``."""
         return Split(self.images[index], self.labels[index])
 

@@ -15,9 +15,11 @@ class Engine(ABC):
 
     Attributes:
         network: the description, with its graph on the device that computes.
+        records: whether a pass keeps what :meth:`hidden` returns; chains always do.
     """
 
     network: Network
+    records: bool = False
 
     @abstractmethod
     def logits(self, weights: Weights, images: Tensor) -> Tensor:
@@ -39,6 +41,15 @@ class Engine(ABC):
         Returns:
             The logits ``(members, classes, batch)`` and the gradient. Both live in memory that the next call
             overwrites.
+        """
+
+    @abstractmethod
+    def hidden(self) -> list[Tensor]:
+        """Return tensors with the signs of every activation's inputs at the last pass, in forward order.
+
+        Returns:
+            ``(members, channels, samples)`` each, a sample being an image or one of its positions, images outermost; in
+            memory that the next pass may overwrite. Empty if there is no activation.
         """
 
     @abstractmethod

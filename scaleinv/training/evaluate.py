@@ -1,6 +1,6 @@
 """Scoring of whole splits, in memory that training does not use."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -37,14 +37,40 @@ class Evaluator:
             weights: tensors ``(members, own shape)``, contiguous.
             split: a split of the data set.
         """
+        parts = []
+        for slab in self._slabs(weights, split):
+            logits = self._engine.logits(weights, self._slab.normalise(slab.images)[None])
+            parts.append(self._loss.score(logits, slab.labels[None]).total())
+        return total(parts)
+
+    def hidden(self, weights: Weights, split: Split) -> Iterator[list[Tensor]]:
+        """Yield the inputs of all activations for a split, a part of its images at a time.
+
+        Args:
+            weights: tensors ``(members, own shape)``, contiguous.
+            split: a split of the data set.
+
+        Yields:
+            What :meth:`scaleinv.training.engine.Engine.hidden` returns, in evaluation mode.
+        """
+        for slab in self._slabs(weights, split):
+            yield self.hidden_at(weights, self._slab.normalise(slab.images)[None])
+
+    def hidden_at(self, weights: Weights, images: Tensor) -> list[Tensor]:
+        """Return the inputs of all activations for images ``(groups, n, features)``; see :meth:`hidden`."""
+        self._engine.records = True
+        try:
+            self._engine.logits(weights, images)
+        finally:
+            self._engine.records = False
+        return self._engine.hidden()
+
+    def _slabs(self, weights: Weights, split: Split) -> Iterator[Split]:
+        """Cut a split into parts of as many images as should be in memory at once."""
         members = next(iter(weights.values())).shape[0]
         slab = max(128, 4 * self._bytes // (4 * 2 * self._activations * members))
-        parts = []
         for start in range(0, len(split), slab):
-            images = self._slab.normalise(split.images[start : start + slab])
-            logits = self._engine.logits(weights, images[None])
-            parts.append(self._loss.score(logits, split.labels[None, start : start + slab]).total())
-        return total(parts)
+            yield Split(split.images[start : start + slab], split.labels[start : start + slab])
 
     def buffers(self) -> list[Tensor]:
         """Return all memory that is kept between calls."""

@@ -134,7 +134,8 @@ class Stack:
         self.engine = make_engine(network, self._statistics)
         self._slab = Slab(cell.dataset)
         evaluator = Evaluator(network, cell.dataset, cell.loss, self._statistics)
-        self.scene = Scene(network, self.chart, cell.dataset, self.members, self.weights, evaluator)
+        length = (cell.steps_per_epoch, cell.epochs)
+        self.scene = Scene(network, self.chart, cell.dataset, self.members, self.weights, evaluator, *length)
         self._readings = [(probe.every, probe.attach(self.scene)) for probe in cell.probes]
         self._columns = [probe.columns(self.scene) for probe in cell.probes]
         self._terms = [penalty.attach(self.scene) for penalty in cell.penalties.values()]
