@@ -5,10 +5,10 @@ A transformation knows neither the learning rate nor the space. A chart's retrac
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ class Point:
         logits: outputs for these images, ``(members, classes, batch)``.
         network: network that is trained.
         chart: chart that it is trained in.
+        buffers: the modules' buffers (running statistics), ``(members, ...)`` by name; not to be changed.
     """
 
     weights: dict[str, Tensor]
@@ -39,6 +40,7 @@ class Point:
     logits: Tensor
     network: Network
     chart: Chart
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
 
     def coords(self) -> Coords:
         """Return the coordinates of the weights, computed at the first call; not to be changed."""
@@ -74,8 +76,10 @@ class Optimizer(ABC):
     Attributes:
         memory: if False, the state is forgotten after every step, as in the public code of the source, which makes
             a new optimizer each step (its "G-Adam" is sign descent: maths.md, 5.2.1).
+        is_equivariant: whether its steps in weight space commute with every rescaling.
     """
 
+    is_equivariant: ClassVar[bool] = False
     memory: bool = True
 
     @abstractmethod

@@ -132,6 +132,17 @@ class Chart(ABC):
             grads: gradients at the point, contiguous; their memory is used for the result.
         """
 
+    def pullback_metric(self, frame: Frame, metric: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Turn a diagonal metric of the weights into one of the coordinates: the diagonal of ``J^T diag(metric) J``.
+
+        This default is for charts with the free weights as coordinates. At fixed weights the result means nothing.
+
+        Args:
+            frame: frame of the point, from :meth:`begin`.
+            metric: a number per weight, at least 0; not changed, but it may be the result.
+        """
+        return metric
+
     def retract_(self, frame: Frame, direction: dict[str, Tensor], step: Tensor) -> None:
         """Set the weights to ``to_weights(to_coords(weights) + step * direction)`` in place.
 

@@ -294,6 +294,27 @@ class GSpaceChart(PinnedChart):
             root.pick.add_(grads[root.pick.name], correction)
         return grads
 
+    def pullback_metric(self, frame: Frame, metric: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Compute ``m_e / (P S)^2 + [e is a root] (sum of m w^2 after it) / V_e^2``, times q^2.
+
+        Where ``dw_a/dV_e`` is not ``[a = e] / (P S)``, e is a root and a comes after it: then it is ``-w_a / V_e``.
+        """
+        assert isinstance(frame, _PathFrame)
+        sums, result = torch.zeros_like(self._paths), {}
+        for name, m in metric.items():
+            result[name] = m.clone(memory_format=torch.contiguous_format)
+            if (reader := self._readers.get(name)) is not None:
+                for pick, _ in self._pins_of[name]:
+                    pick.zero_(result[name])
+                reader.collect_(sums, self._product(name, result[name], frame.weights[name].square()))
+                result[name].mul_(frame.tail_factors[name].square())
+            self._scale_heads_(name, result[name])
+            self._scale_heads_(name, result[name])
+        for root, w, factor in zip(self._roots, frame.roots, frame.root_factors, strict=True):
+            after = root.own(sums) * (factor / w).square()
+            root.pick.add_(result[root.pick.name], after.mul_(-root.minus_is_root))
+        return result
+
     def retract_(self, frame: Frame, direction: dict[str, Tensor], step: Tensor) -> None:
         """Compute ``w_e <- (w_e + step q d_e / (P S)) / R_tail``, R = new over old root value (eq. 9)."""
         assert isinstance(frame, _PathFrame)

@@ -189,7 +189,7 @@ class Stack:
             The outputs before the step, ``(members, classes, batch)``, until the next one overwrites them.
         """
         logits, gradient = self.engine.gradient(self.weights, images, targets, self.cell.loss)
-        point = Point(self.weights, images, logits, self.scene.network, self.chart)
+        point = Point(self.weights, images, logits, self.scene.network, self.chart, self._statistics)
         self.state = move_(self.rule, point, gradient, self.state, self._sizes(), self._terms)
         for every, reading in self._readings:
             if every == 1:

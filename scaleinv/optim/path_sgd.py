@@ -1,0 +1,33 @@
+"""Path-SGD."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from scaleinv.optim._steepest import steepest
+from scaleinv.optim.base import GradientTransformation, Optimizer, add_decayed, chain
+from scaleinv.symmetry.members import PerMember
+from scaleinv.symmetry.path_norm import path_curvature
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathSGD(Optimizer):
+    """Steepest descent under the l2 path norm: ``g / kappa``, kappa half the second derivative of its square by w.
+
+    kappa comes from one forward and one backward pass of the squared weights at a single input of ones (Neyshabur et
+    al. 2015, Path-SGD). A step in weight space commutes with every rescaling, with momentum too.
+
+    Attributes:
+        momentum: momentum in the units of the metric; see :func:`scaleinv.optim._steepest.steepest`.
+        weight_decay: decay of the coordinates, decoupled from the metric as in AdamW.
+    """
+
+    is_equivariant: ClassVar[bool] = True
+    momentum: PerMember = 0.0
+    weight_decay: PerMember = 0.0
+
+    def rule(self) -> GradientTransformation:
+        """Return the division by kappa, with momentum, followed by the decay."""
+        rule = steepest(
+            lambda point, state: path_curvature(point.network, point.weights), self.momentum, lambda coords: {}
+        )
+        return chain(rule, add_decayed(self.weight_decay))
