@@ -23,6 +23,7 @@ from conftest import (
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam, AdamW, RMSprop
 from scaleinv.penalties import L2Coords, L2Weights, Penalty
+from scaleinv.penalties._repulsion import Repulsion
 from scaleinv.probes.base import Scene
 from scaleinv.runs.config import compose
 from scaleinv.runs.datasets import load_dataset
@@ -40,7 +41,12 @@ from scaleinv.training.stack import Stack, move_
 LRS = [1e-2, 1e-3, 1e-4]
 
 
-REGISTERED = [find("scaleinv.penalties", name, Penalty) for name in names("scaleinv.penalties")]
+# Repulsion from checkpoints has tests of its own.
+REGISTERED = [
+    cls
+    for name in names("scaleinv.penalties")
+    if not issubclass(cls := find("scaleinv.penalties", name, Penalty), Repulsion)
+]
 STRENGTHS = torch.tensor([0.3, 0.0, 2.0], dtype=torch.float64)
 PENALTIES = [
     *(pytest.param(cls(strength=STRENGTHS), id=cls.__name__) for cls in REGISTERED),

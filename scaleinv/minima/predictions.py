@@ -13,8 +13,8 @@ BINS = 15
 
 
 def entropy(probabilities: Tensor) -> Tensor:
-    """Compute ``-sum_c p_c log p_c`` along the last dim."""
-    return torch.special.entr(probabilities).sum(-1)
+    """Compute ``-sum_c p_c log p_c`` along the last dim; the derivative is finite where a probability is zero."""
+    return torch.special.entr(probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny)).sum(-1)
 
 
 def disagreement(first: Tensor, second: Tensor) -> Tensor:

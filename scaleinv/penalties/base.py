@@ -23,8 +23,9 @@ class Penalty(ABC):
     ``<name>_penalty``.
 
     Attributes:
-        strength: factor of the term, or one per member, ``(members,)``; at least 0. Strength 0 trains as
-            without the penalty, except for round-off: plain SGD then has to write the gradient out.
+        strength: factor of the term, or one per member, ``(members,)``; at least 0. A stack in which all are 0
+            trains as without the penalty, to the byte; beside other strengths, a member with 0 does so except for
+            round-off, because plain SGD then has to write the gradient out.
     """
 
     strength: PerMember = 1e-4
@@ -66,6 +67,14 @@ class Term(ABC):
             tensors: weights, or coordinates, ``(members, own shape)``, by name. Where a weight is fixed, there is no
                 coordinate, and the entry is zero.
         """
+
+    def begin_epoch(self, epoch: int, weights: Mapping[str, Tensor]) -> None:
+        """Prepare for an epoch, counted from 1, that begins at ``weights``; never part of a captured step."""
+        return
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what changes during training: what a checkpoint must hold."""
+        return {}
 
     def add_gradient_(self, tensors: Mapping[str, Tensor], grads: Mapping[str, Tensor]) -> None:
         """Add the gradient of :meth:`value` to that of the loss; this default uses autograd.

@@ -1,8 +1,8 @@
 """What a probe is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from scaleinv.training.cell import Member
     from scaleinv.training.data import Dataset
     from scaleinv.training.evaluate import Evaluator
+
+
+def no_kept_weights(name: str, member: "Member") -> dict[str, Tensor]:
+    """Refuse a name of kept weights, where no run knows it.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"there are no kept weights {name!r} here: only scaleinv-run reads those of other runs")
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,8 @@ class Scene:
         evaluator: scores ``weights`` on a split at any time, without an effect on training.
         steps_per_epoch: number of batches in an epoch.
         epochs: number of epochs of the whole run.
+        statistics: running statistics and other buffers of the members, ``(members, ...)``; changed in place.
+        kept: function from a name ``run@kept`` and a member to the weights that another run kept for that member.
     """
 
     network: Network
@@ -39,6 +50,8 @@ class Scene:
     evaluator: "Evaluator"
     steps_per_epoch: int = 0
     epochs: int = 0
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    kept: "Callable[[str, Member], dict[str, Tensor]]" = no_kept_weights
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from scaleinv.runs.config import Config
 from scaleinv.runs.datasets import load_dataset
 from scaleinv.runs.environment import pick_device
 from scaleinv.runs.errors import ConfigError
+from scaleinv.runs.weights import kept_weights
 from scaleinv.symmetry.network import Network
 from scaleinv.training.cell import Cell
 from scaleinv.training.data import Dataset
@@ -43,6 +44,7 @@ def build_cell(config: Config) -> Cell:
         epochs=config.epochs,
         loss=config.loss,
         penalties=config.penalties,
+        kept=lambda name, member: kept_weights(name, member, config.folder.parent),
     )
     try:
         cell.schedule.check(cell.steps_per_epoch, cell.epochs)

@@ -19,12 +19,14 @@ from scaleinv.runs.defaults import defaults
 from scaleinv.runs.errors import ConfigError, UserError
 from scaleinv.runs.folder import WEIGHTS, RunFolder
 from scaleinv.runs.records import MissingError, read_config
-from scaleinv.training.cell import list_members
+from scaleinv.training.cell import Member, list_members
 
 LAST, BEST = "last", "best"
 # Entry of the file's metadata: the shape of an input, then the number of outputs.
 SIZES = "inputs and outputs"
-_EPOCH = "epoch"
+_EPOCH, _LOSS = "epoch", "val_loss"
+# What is kept beside the tensors of a module.
+_NOTES = {_EPOCH, _LOSS}
 
 
 class Keeper:
@@ -58,13 +60,13 @@ class Keeper:
     def _improve(self, epoch: int, weights: Mapping[str, Tensor], val_loss: Tensor) -> None:
         if not self.tensors:
             self.tensors = {f"{BEST}/{n}": w.to("cpu", copy=True).contiguous() for n, w in weights.items()}
-            self.tensors |= {f"{BEST}/{_EPOCH}": torch.full(val_loss.shape, epoch), f"{BEST}/val_loss": val_loss}
+            self.tensors |= {f"{BEST}/{_EPOCH}": torch.full(val_loss.shape, epoch), f"{BEST}/{_LOSS}": val_loss}
             return
-        is_better = val_loss < self.tensors[f"{BEST}/val_loss"]
+        is_better = val_loss < self.tensors[f"{BEST}/{_LOSS}"]
         for n, w in weights.items():
             self.tensors[f"{BEST}/{n}"][is_better] = w.cpu()[is_better]
         self.tensors[f"{BEST}/{_EPOCH}"][is_better] = epoch
-        self.tensors[f"{BEST}/val_loss"][is_better] = val_loss[is_better]
+        self.tensors[f"{BEST}/{_LOSS}"][is_better] = val_loss[is_better]
 
 
 def has_weights(folder: RunFolder) -> bool:
@@ -90,25 +92,70 @@ def load_model(run: str | Path, member: int | Mapping[str, Any] = 0, kept: str |
         ConfigError: ``member`` fits no member, or more than one.
     """
     folder = RunFolder(Path(run))
+    config = _config(folder)
+    state, (*inputs, outputs) = _state(folder, _index(config, member), kept)
+    model = config.network.network(tuple(inputs), outputs).make()
+    model.to(next(t.dtype for t in state.values() if t.is_floating_point()))
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def kept_weights(name: str, member: Member, beside: Path) -> dict[str, Tensor]:
+    """Return the weights that a run kept for a member of another one.
+
+    Args:
+        name: ``run@kept``; the run is a folder, or the name of one in ``beside``.
+        member: the other run's member. Of the run's members, the one with its seed and its value on every axis of
+            both is taken; if the run has no member with that seed, the seed does not count.
+        beside: folder with runs.
+
+    Returns:
+        Parameters and buffers by name, ``(own shape)``.
+
+    Raises:
+        MissingError: there is no such run, or it did not keep these weights.
+        ConfigError: several members of the run fit.
+    """
+    run, _, kept = name.rpartition("@")
+    folder = RunFolder(beside / run if (beside / run).is_dir() else Path(run))
+    config = _config(folder)
+    listed = list_members(config.seeds, config.axes)
+    fitting = [one for one in listed if one.seed == member.seed] or listed
+    fitting = [one for one in fitting if all(one.at[key] == at for key, at in member.at.items() if key in one.at)] or (
+        fitting if len(fitting) == 1 else []
+    )
+    if len(fitting) != 1:
+        what = f"{len(fitting)} members of {run} fit the one with seed {member.seed} at {dict(member.at)}"
+        raise ConfigError(what, "penalties", "name a run with one member per seed, or with the same grid")
+    return _state(folder, fitting[0].index, kept)[0]
+
+
+def _config(folder: RunFolder) -> Config:
+    """Read the configuration of a finished run that kept weights.
+
+    Raises:
+        MissingError: it is not finished, or kept none.
+    """
     if not folder.is_done:
         raise MissingError("there is no finished run", folder.path, "run it first; its folder is printed at the end")
     if not has_weights(folder):
         raise MissingError("the run kept no weights", folder.path, "run it again with keep=last (or best) rerun=true")
     # Keys that were added after the run was made take their defaults, which reproduce the earlier behaviour.
-    config = parse(OmegaConf.create({**defaults(), **read_config(folder.path)}))
-    index = _index(config, member)
+    return parse(OmegaConf.create({**defaults(), **read_config(folder.path)}))
+
+
+def _state(folder: RunFolder, index: int, kept: str | int | None) -> tuple[dict[str, Tensor], list[int]]:
+    """Read one member's parameters and buffers, and the shape of an input followed by the number of outputs."""
     with safe_open(folder.whole(WEIGHTS), "pt") as file:
-        names = {name.split("/", 1)[0] for name in file.keys()}  # noqa: SIM118 (the file is not a mapping)
+        keys = list(file.keys())
+        names = {name.split("/", 1)[0] for name in keys}
         what = str(kept) if kept is not None else next(iter(names)) if len(names) == 1 else ""
         if what not in names:
             there = ", ".join(sorted(names))
             raise MissingError(f"the run kept {there}, not {kept}", folder.whole(WEIGHTS), f"say kept= one of {there}")
-        *inputs, outputs = map(int, file.metadata()[SIZES].split())
-        model = config.network.network(tuple(inputs), outputs).make()
-        state = {name: file.get_slice(f"{what}/{name}")[index] for name in model.state_dict()}
-    model.to(next(t.dtype for t in state.values() if t.is_floating_point()))
-    model.load_state_dict(state)
-    return model.eval()
+        own = [name.removeprefix(f"{what}/") for name in keys if name.startswith(f"{what}/")]
+        sizes = list(map(int, file.metadata()[SIZES].split()))
+        return {name: file.get_slice(f"{what}/{name}")[index] for name in own if name not in _NOTES}, sizes
 
 
 def _index(config: Config, member: int | Mapping[str, Any]) -> int:

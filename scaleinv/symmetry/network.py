@@ -77,7 +77,7 @@ class Network:
         """Compute the outputs; of a chain, ``x_l = sigma(W_l x_{l-1} + b_l)`` (thesis, eq. 1.1).
 
         Args:
-            weights: tensors ``(*members, own shape)``.
+            weights: tensors ``(*members, own shape)``; buffers too, where they are not those of a fresh module.
             images: inputs ``(*members, batch, features)``, or ``(batch, features)`` for all members.
 
         Returns:
@@ -139,7 +139,7 @@ class Network:
         if not members:
             like = next(iter(weights.values()))
             buffers = {n: b.to(like) if b.is_floating_point() else b for n, b in self._module.named_buffers()}
-            return functional_call(self._module, {**weights, **buffers}, images.unflatten(-1, self.inputs))
+            return functional_call(self._module, {**buffers, **weights}, images.unflatten(-1, self.inputs))
         outputs = []
         for i in range(members[0]):
             own = {name: w[i] for name, w in weights.items()}

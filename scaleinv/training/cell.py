@@ -1,16 +1,17 @@
 """Cells and their members, and how a cell is cut into stacks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from scaleinv.losses import CrossEntropy, Loss
 from scaleinv.optim.base import Optimizer
 from scaleinv.penalties.base import Penalty
-from scaleinv.probes.base import Probe
+from scaleinv.probes.base import Probe, no_kept_weights
 from scaleinv.schedules import Constant, Schedule
 from scaleinv.spaces.base import ParameterSpace
 from scaleinv.starts import DefaultStart
@@ -64,6 +65,7 @@ class Cell:
         penalties: terms added to the loss, by name; each is recorded as ``<name>_penalty``.
         schedule: schedule of the learning rates.
         epochs: number of epochs of the whole run, which schedules depend on.
+        kept: see :class:`scaleinv.probes.base.Scene`.
     """
 
     network: Network
@@ -79,6 +81,7 @@ class Cell:
     penalties: Mapping[str, Penalty] = field(default_factory=dict)
     schedule: Schedule = field(default_factory=Constant)
     epochs: int = 0
+    kept: Callable[[str, Member], dict[str, Tensor]] = no_kept_weights
 
     @property
     def members(self) -> list[Member]:

@@ -135,10 +135,17 @@ class Stack:
         self._slab = Slab(cell.dataset)
         evaluator = Evaluator(network, cell.dataset, cell.loss, self._statistics)
         length = (cell.steps_per_epoch, cell.epochs)
-        self.scene = Scene(network, self.chart, cell.dataset, self.members, self.weights, evaluator, *length)
+        self.scene = Scene(
+            *(network, self.chart, cell.dataset, self.members, self.weights, evaluator, *length),
+            statistics=self._statistics,
+            kept=cell.kept,
+        )
         self._readings = [(probe.every, probe.attach(self.scene)) for probe in cell.probes]
         self._columns = [probe.columns(self.scene) for probe in cell.probes]
         self._terms = [penalty.attach(self.scene) for penalty in cell.penalties.values()]
+        # A term of strength 0 in all members is only measured: the step is the one without it.
+        strengths = [torch.as_tensor(penalty.strength) for penalty in cell.penalties.values()]
+        self._acting = [term for term, strength in zip(self._terms, strengths, strict=True) if strength.any()]
         self.columns = (*(name for names in self._columns for name in names), *self._penalised())
         if twice := [name for name in self.columns if self.columns.count(name) > 1]:
             raise ValueError(f"two probes have a column {twice[0]}")
@@ -157,6 +164,8 @@ class Stack:
         flat |= {f"buffers/{n}": b for n, b in self._statistics.items()}
         for i, (_, reading) in enumerate(self._readings):
             flat |= flatten(reading.tensors(), f"probe/{i}")
+        for i, term in enumerate(self._terms):
+            flat |= flatten(term.tensors(), f"penalty/{i}")
         return flat | {"steps": self._steps, "first_bad_step": self.first_bad_step}
 
     def module_state(self) -> dict[str, Tensor]:
@@ -190,7 +199,7 @@ class Stack:
         """
         logits, gradient = self.engine.gradient(self.weights, images, targets, self.cell.loss)
         point = Point(self.weights, images, logits, self.scene.network, self.chart, self._statistics)
-        self.state = move_(self.rule, point, gradient, self.state, self._sizes(), self._terms)
+        self.state = move_(self.rule, point, gradient, self.state, self._sizes(), self._acting)
         for every, reading in self._readings:
             if every == 1:
                 reading.look()
@@ -213,6 +222,8 @@ class Stack:
             after_step: called after every step, without waiting for the device.
         """
         data, size, loss = self.cell.dataset, self.cell.batch_size, self.cell.loss
+        for term in self._terms:
+            term.begin_epoch(epoch, self.weights)
         step = (epoch - 1) * self.cell.steps_per_epoch
         self._progress.step.fill_(step)
         order = torch.stack([batch_order(seed, epoch, len(data.train)) for seed in self.seeds]).to(self.device)
