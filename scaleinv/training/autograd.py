@@ -126,7 +126,9 @@ class AutogradEngine(Engine):
         """Return every member's inputs in the shape that the module takes."""
         shaped = [group.unflatten(-1, self.network.inputs) for group in images]
         if shaped[0].dim() == 4:
-            shaped = [group.contiguous(memory_format=torch.channels_last) for group in shaped]
+            # A copy, because images of one channel count as channels-last already, yet convolutions go by the strides
+            # and would compute the whole network in the slower layout.
+            shaped = [torch.empty_like(group, memory_format=torch.channels_last).copy_(group) for group in shaped]
         members = self._members(weights)
         return [shaped[i * len(shaped) // members] for i in range(members)]
 
