@@ -19,7 +19,19 @@ from scaleinv.study import experiments
 CONF = conf_folder()
 GROUPS = {
     group: sorted(p.stem for p in (CONF / group).glob("*.yaml"))
-    for group in ("dataset", "network", "space", "optimizer", "schedule", "start", "task", "loss", "penalty", "probe")
+    for group in (
+        "dataset",
+        "network",
+        "space",
+        "optimizer",
+        "schedule",
+        "start",
+        "augment",
+        "task",
+        "loss",
+        "penalty",
+        "probe",
+    )
 }
 # Groups of which a run takes any number -> the key that lists them.
 LISTS = {"penalty": "penalties", "probe": "probes"}
@@ -89,6 +101,7 @@ CHANGES = {
     "optimizer.name": "optimizer=adam",
     "schedule.name": "schedule=cosine",
     "start.name": "start=rescaled",
+    "augment.name": "augment=crop_flip",
     "loss.name": "loss=mean_squared_error",
     "penalties": "penalties=[l2_weights]",
     "probes": "probes=[roots]",
@@ -144,6 +157,7 @@ def test_released_runs_keep_their_ids(folder):
     paths = sorted((RELEASE / folder).rglob("config.yaml"))[:40]
     assert paths
     new = {"schedule": {"name": "constant"}, "loss": {"name": "cross_entropy"}, "penalties": []}
+    new["augment"] = {"name": "none"}
     for path in paths:
         old = OmegaConf.to_container(OmegaConf.load(path))
         hashed = [

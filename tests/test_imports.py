@@ -14,6 +14,7 @@ FLOORS = [
     "minima",
     "patterns",
     "networks",
+    "augmentations",
     "losses",
     "schedules",
     "spaces",
@@ -23,7 +24,7 @@ FLOORS = [
     "probes",
     "training",
 ]
-BESIDE = {"losses", "schedules", "optim", "starts", "penalties", "probes"}
+BESIDE = {"augmentations", "losses", "schedules", "optim", "starts", "penalties", "probes"}
 # What only the runs and the report may know.
 OUTSIDE = {"hydra", "omegaconf", "pandas", "matplotlib", "pathlib", "os", "json", "csv"}
 

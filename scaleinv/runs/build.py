@@ -39,6 +39,7 @@ def build_cell(config: Config) -> Cell:
         seeds=config.seeds,
         batch_size=config.batch_size,
         start=config.start,
+        augment=config.augment,
         probes=config.probes,
         schedule=config.schedule,
         epochs=config.epochs,

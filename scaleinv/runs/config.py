@@ -27,6 +27,7 @@ from scaleinv.runs.registry import find, names
 from scaleinv.runs.suggestions import conf_folders, did_you_mean
 
 if TYPE_CHECKING:
+    from scaleinv.augmentations.base import Augmentation
     from scaleinv.losses.base import Loss
     from scaleinv.networks.base import Architecture
     from scaleinv.optim.base import Optimizer
@@ -52,7 +53,12 @@ WITHOUT_EFFECT = {
 ROUND_OFF = {"device", "threads", "chunk", "capture"}
 # Keys added later, with the value that reproduces the earlier behaviour. At that value they are not part of a run's
 # identity, so that older runs keep their ids.
-FORMERLY: dict[str, Any] = {"schedule.name": "constant", "loss.name": "cross_entropy", "penalties": []}
+FORMERLY: dict[str, Any] = {
+    "schedule.name": "constant",
+    "loss.name": "cross_entropy",
+    "penalties": [],
+    "augment.name": "none",
+}
 # Key of an axis that every run has -> its column in the records. Any other option per member is an axis if it is given
 # as a list; its column is named after its key.
 AXES = {"optimizer.lr": "lr", "seeds": "seed", "space.value": "value"}
@@ -61,7 +67,7 @@ READ_ELSEWHERE = {"dataset.hidden"}
 # Top-level groups that are not keys of a run: Hydra's own, and the budget that experiments refer to.
 BESIDE = {"hydra", "study"}
 # Groups in which a file is chosen by name. The choice is recorded because a preset's keys do not contain its name.
-CHOICES = ("dataset", "network", "space", "optimizer", "schedule", "start", "loss", "task")
+CHOICES = ("dataset", "network", "space", "optimizer", "schedule", "start", "augment", "loss", "task")
 # Numbers of a run that a search over runs can minimise.
 OBJECTIVES = ("best_val_loss", "last_val_loss", "none")
 # Longest name of a folder on the file systems in use.
@@ -79,6 +85,7 @@ CLASSES = {
     "optimizer": ("scaleinv.optim", "Optimizer"),
     "schedule": ("scaleinv.schedules", "Schedule"),
     "start": ("scaleinv.starts", "Start"),
+    "augment": ("scaleinv.augmentations", "Augmentation"),
     "loss": ("scaleinv.losses", "Loss"),
     "penalty": ("scaleinv.penalties", "Penalty"),
     "probe": ("scaleinv.probes", "Probe"),
@@ -111,6 +118,7 @@ class Config:
         optimizer: update rule.
         schedule: schedule of the learning rates.
         start: what is done to the drawn weights before training.
+        augment: changes of the training images, drawn anew for every epoch.
         loss: loss function.
         penalties: terms added to the loss, by name.
         probes: further measurements.
@@ -131,6 +139,7 @@ class Config:
     optimizer: "Optimizer"
     schedule: "Schedule"
     start: "Start"
+    augment: "Augmentation"
     loss: "Loss"
     penalties: Mapping[str, "Penalty"]
     probes: tuple["Probe", ...]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scaleinv.augmentations import Augmentation, NoAugmentation
 from scaleinv.losses import CrossEntropy, Loss
 from scaleinv.optim.base import Optimizer
 from scaleinv.penalties.base import Penalty
@@ -66,6 +67,7 @@ class Cell:
         schedule: schedule of the learning rates.
         epochs: number of epochs of the whole run, which schedules depend on.
         kept: see :class:`scaleinv.probes.base.Scene`.
+        augment: changes of the training images, drawn anew for every epoch.
     """
 
     network: Network
@@ -82,6 +84,7 @@ class Cell:
     schedule: Schedule = field(default_factory=Constant)
     epochs: int = 0
     kept: Callable[[str, Member], dict[str, Tensor]] = no_kept_weights
+    augment: Augmentation = field(default_factory=NoAugmentation)
 
     @property
     def members(self) -> list[Member]:

@@ -5,10 +5,13 @@ the epoch alone: members of one seed see the same batches, whatever else is trai
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from scaleinv.augmentations.base import Views
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,41 @@ def batch_order(seed: int, epoch: int, n: int) -> Tensor:
 
     It depends on ``seed`` and ``epoch`` alone; drawn on the CPU, so that every device sees the same.
     """
-    digest = hashlib.sha256(f"scaleinv batch order {seed} {epoch}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    return torch.randperm(n, generator=generator)
+    return torch.randperm(n, generator=epoch_generator("batch order", seed, epoch))
+
+
+def epoch_generator(purpose: str, seed: int, epoch: int) -> torch.Generator:
+    """Return a generator on the CPU that depends on its purpose, the seed and the epoch alone."""
+    digest = hashlib.sha256(f"scaleinv {purpose} {seed} {epoch}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+class Epoch:
+    """The batches of one epoch: their order and, if images are augmented, how each image is seen.
+
+    Both depend on the seeds and the epoch alone.
+    """
+
+    def __init__(self, data: Dataset, views: Views | None, slab: Slab, seeds: Sequence[int], epoch: int) -> None:
+        """Draw the epoch.
+
+        Args:
+            data: the data set.
+            views: the augmented training images, or None.
+            slab: memory of the gathered images.
+            seeds: one seed per group of members that share their batches.
+            epoch: number of the epoch, counted from 1.
+        """
+        self._images, self._views, self._slab, device = data.train.images, views, slab, data.scale.device
+        self.order = torch.stack([batch_order(seed, epoch, len(data.train)) for seed in seeds]).to(device)
+        if views:
+            chosen = [views.draw(epoch_generator("augmentation", seed, epoch)) for seed in seeds]
+            self._chosen = torch.stack(chosen).to(device)
+
+    def gather(self, index: Tensor) -> Tensor:
+        """Return the normalised images at ``index``, ``(groups, n)``, as ``(groups, n, features)``."""
+        if self._views is None:
+            return self._slab.gather(self._images, index)
+        groups = torch.arange(len(index), device=index.device)[:, None]
+        seen = self._views.take(index.flatten(), self._chosen[groups, index].flatten(0, 1))
+        return self._slab.normalise(seen).view(*index.shape, -1)

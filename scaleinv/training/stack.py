@@ -17,7 +17,7 @@ from scaleinv.spaces._gradient import Gradient
 from scaleinv.training.autograd import make_engine
 from scaleinv.training.capture import CapturedStep, CaptureError
 from scaleinv.training.cell import LR, Cell, Member
-from scaleinv.training.data import Slab, Split, batch_order
+from scaleinv.training.data import Epoch, Slab, Split
 from scaleinv.training.evaluate import Evaluator, slab_bytes, total
 
 
@@ -133,6 +133,7 @@ class Stack:
         self._statistics = {name: b.to(self.device) for name, b in network.buffers(count, dtype).items()}
         self.engine = make_engine(network, self._statistics)
         self._slab = Slab(cell.dataset)
+        self._views = cell.augment.attach(cell.dataset.train.images, cell.dataset.shape)
         evaluator = Evaluator(network, cell.dataset, cell.loss, self._statistics)
         length = (cell.steps_per_epoch, cell.epochs)
         self.scene = Scene(
@@ -226,10 +227,10 @@ class Stack:
             term.begin_epoch(epoch, self.weights)
         step = (epoch - 1) * self.cell.steps_per_epoch
         self._progress.step.fill_(step)
-        order = torch.stack([batch_order(seed, epoch, len(data.train)) for seed in self.seeds]).to(self.device)
+        batches = Epoch(data, self._views, self._slab, self.seeds, epoch)
         parts = []
-        for index in order.split(self._steps_per_slab() * size, 1):
-            images = self._slab.gather(data.train.images, index)
+        for index in batches.order.split(self._steps_per_slab() * size, 1):
+            images = batches.gather(index)
             labels = data.train.labels[index]
             targets = loss.targets(labels, self._logits.shape[1], images.dtype)
             logits = self._logits[..., : index.shape[1]]
