@@ -26,6 +26,10 @@ PER_STEP = {
         {"epochs": 2, "growth": 2, "end": 0.1},
         lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 2 * PER_EPOCH, 2, 0.1),
     ),
+    "triangular": (
+        {"epochs": 3, "end": 0.1},
+        lambda o: lr_scheduler.CyclicLR(o, 1.0, 0.1, step_size_up=3 * PER_EPOCH / 2, cycle_momentum=False),
+    ),
     "one_cycle": (
         {},
         lambda o: lr_scheduler.OneCycleLR(o, 1.0, STEPS, div_factor=25, final_div_factor=1e4, cycle_momentum=False),

@@ -10,6 +10,7 @@ from torch import Tensor
 from scaleinv.minima import predictions
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import to_gauge
+from scaleinv.symmetry.members import per_entry
 from scaleinv.symmetry.network import Network
 from scaleinv.symmetry.orbit import balanced
 from scaleinv.symmetry.skeleton import Skeleton, choose
@@ -52,8 +53,14 @@ class InBalancedGauge(Ruler):
     tolerance: float = 1e-9
 
     def place(self, weights: Weights) -> dict[str, Tensor]:
-        """Return the balanced weights."""
-        return balanced(self.graph, weights, self.tolerance)
+        """Return the balanced weights; NaN for a member with weights that are not finite."""
+        finite = torch.stack([w.flatten(1).isfinite().all(1) for w in weights.values()]).all(0)
+        if finite.all():
+            return balanced(self.graph, weights, self.tolerance, "keep")
+        masks = {name: per_entry(finite.to(w), w).bool() for name, w in weights.items()}
+        some = {name: torch.where(masks[name], w, 1.0) for name, w in weights.items()}
+        placed = balanced(self.graph, some, self.tolerance, "keep")
+        return {name: torch.where(masks[name], w, torch.nan) for name, w in placed.items()}
 
 
 @dataclass(frozen=True)

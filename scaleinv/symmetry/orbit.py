@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from scaleinv.symmetry.balance import balance
+from scaleinv.symmetry.balance import Dead, balancing_scales
 from scaleinv.symmetry.graph import Edges, Graph, Weights
 from scaleinv.symmetry.group import rescale
-from scaleinv.symmetry.skeleton import choose
 
 
 def along_orbit(graph: Graph, weights: Weights, step: Weights) -> dict[str, Tensor]:
@@ -24,7 +23,7 @@ def along_orbit(graph: Graph, weights: Weights, step: Weights) -> dict[str, Tens
     return _tangent(graph, weights, x)
 
 
-def balanced(graph: Graph, weights: Weights, tolerance: float = 1e-12) -> dict[str, Tensor]:
+def balanced(graph: Graph, weights: Weights, tolerance: float = 1e-12, dead: Dead = "refuse") -> dict[str, Tensor]:
     """Return the balanced gauge of :func:`scaleinv.symmetry.balance.balance`, as a differentiable function of w.
 
     With D the factors that lead there and T as in :func:`along_orbit` at the balanced point, the derivative is
@@ -34,17 +33,19 @@ def balanced(graph: Graph, weights: Weights, tolerance: float = 1e-12) -> dict[s
         ValueError: as ``balance`` does.
     """
     with torch.no_grad():
-        fixed = balance(graph, weights, tolerance)
-        skeleton = choose("maxprod", graph, fixed)
-        # Rescaling by powers of two changes these scales by exactly these powers.
-        scales = skeleton.suffix_ratio(graph, weights, [p.read(fixed[p.name]) for p in skeleton.out]).abs()
-        laplacian = _laplacian(graph, fixed)
-    moved = rescale(graph, weights, scales[..., 1:])
+        scales = balancing_scales(graph, weights, tolerance, dead=dead)
+    moved = {n: w.to(weights[n].dtype) for n, w in rescale(graph, _doubles(weights), scales).items()}
+    if not any(w.requires_grad for w in weights.values()):
+        return moved
+    fixed = {n: w.detach() for n, w in moved.items()}
     # c = squares in - squares out is 0 at the balanced point, and dc = 2 T^T db: x takes every step's part along T off.
-    x = -_solve(laplacian, _differences(graph, {n: w.square() for n, w in moved.items()})) / 2
+    x = -_solve(_laplacian(graph, fixed), _differences(graph, {n: w.square() for n, w in moved.items()})) / 2
     tangent = _tangent(graph, fixed, x)
-    # The value of the gauge itself, to the bit, with the derivative of moved + tangent.
-    return {n: fixed[n] + (w - w.detach()) + (tangent[n] - tangent[n].detach()) for n, w in moved.items()}
+    return {n: w + (tangent[n] - tangent[n].detach()) for n, w in moved.items()}
+
+
+def _doubles(weights: Weights) -> dict[str, Tensor]:
+    return {name: w.double() for name, w in weights.items()}
 
 
 def _tangent(graph: Graph, weights: Weights, x: Tensor) -> dict[str, Tensor]:
@@ -87,7 +88,8 @@ def _laplacian(graph: Graph, weights: Weights) -> Tensor:
 
 def _solve(laplacian: Tensor, right: Tensor) -> Tensor:
     right = torch.cat([torch.zeros_like(right[..., :1]), right[..., 1:]], -1)
-    return torch.linalg.solve(laplacian, right.unsqueeze(-1)).squeeze(-1)
+    # Without a check, so that a member that has diverged is NaN and stops no other.
+    return torch.linalg.solve_ex(laplacian, right.unsqueeze(-1)).result.squeeze(-1)
 
 
 def _full(edges: Edges, values: Tensor, own: int) -> tuple[Tensor, Tensor]:
