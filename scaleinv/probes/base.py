@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scaleinv.training.cell import Member
     from scaleinv.training.data import Dataset
     from scaleinv.training.evaluate import Evaluator
+    from scaleinv.training.trial import Trial
 
 
 def no_kept_weights(name: str, member: "Member") -> dict[str, Tensor]:
@@ -83,7 +84,21 @@ class Probe(ABC):
 
 
 class Reading(ABC):
-    """A probe attached to a stack."""
+    """A probe attached to a stack.
+
+    Attributes:
+        watches: whether :meth:`before` is to be called.
+    """
+
+    watches: bool = False
+
+    def before(self, trial: "Trial") -> None:
+        """Look at a step before it is taken: the first, then one in ``every``; with ``every=0`` each epoch's first.
+
+        Args:
+            trial: the step, which can be tried at any learning rate.
+        """
+        return
 
     @abstractmethod
     def look(self) -> None:

@@ -2,8 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from scaleinv.probes.base import Scene
+    from scaleinv.training.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,14 @@ class Schedule(ABC):
             Float64, shape ``()``, or ``(members,)``.
         """
 
+    def attach(self, scene: "Scene") -> "Controller | None":
+        """Return what chooses the learning rates while training goes on, or None if :meth:`factor` is all there is.
+
+        Raises:
+            ValueError: the scene lacks what it needs.
+        """
+        return None
+
     def check(self, steps_per_epoch: int, epochs: int) -> None:
         """Check that the schedule fits into a run.
 
@@ -52,6 +65,26 @@ class Schedule(ABC):
             ValueError: it is longer than the run.
         """
         return
+
+
+class Controller(ABC):
+    """A schedule attached to a stack: a closed loop, which sees every step before it is taken."""
+
+    @abstractmethod
+    def choose(self, trial: "Trial") -> Tensor:
+        """Return the learning rate of each member at the coming step, float64, ``(members,)``.
+
+        Args:
+            trial: the step; its patterns at other learning rates can be asked for.
+        """
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a checkpoint must hold; the same tensors at every call."""
+
+    def arrays(self) -> dict[str, Tensor]:
+        """Return results for ``arrays.safetensors``, ``(members, ...)`` by name."""
+        return {}
 
 
 def require(condition: bool, message: str) -> None:

@@ -81,6 +81,17 @@ class AutogradEngine(Engine):
         finally:
             _train(self._normalisers, False)
 
+    def rehearse(self, weights: Weights, images: Tensor) -> None:
+        """Run a forward pass in training mode and put the statistics back; see :meth:`Engine.rehearse`."""
+        before = {name: t.clone() for name, t in self._statistics.items()}
+        _train(self._normalisers, True)
+        try:
+            self.logits(weights, images)
+        finally:
+            _train(self._normalisers, False)
+            for name, t in before.items():
+                self._statistics[name].copy_(t)
+
     def hidden(self) -> list[Tensor]:
         """Stack the members' inputs of activations, if they were recorded; see :meth:`Engine.hidden`."""
         return [torch.stack(of_members) for of_members in zip(*self._recorded, strict=True)]
@@ -114,7 +125,7 @@ class AutogradEngine(Engine):
         return logits
 
     def _call(self, weights: Weights, member: int, inputs: Tensor) -> Tensor:
-        own = {name: t[member] for name, t in self._statistics.items()}
+        own = {name: t[member % len(t)] for name, t in self._statistics.items()}
         if not self.records:
             return functional_call(self._module, {**weights, **own}, inputs)
         with Recorder() as recorder:

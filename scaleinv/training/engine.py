@@ -43,6 +43,15 @@ class Engine(ABC):
             overwrites.
         """
 
+    def rehearse(self, weights: Weights, images: Tensor) -> None:
+        """Run the forward pass of :meth:`gradient`, for :meth:`hidden`, without changing any running statistics.
+
+        Args:
+            weights: tensors ``(candidates * members, own shape)``; the candidates of a member share its statistics.
+            images: ``(candidates * groups, batch, features)``.
+        """
+        self.logits(weights, images)
+
     @abstractmethod
     def hidden(self) -> list[Tensor]:
         """Return tensors with the signs of every activation's inputs at the last pass, in forward order.

@@ -56,11 +56,18 @@ class Evaluator:
         for slab in self._slabs(weights, split):
             yield self.hidden_at(weights, self._slab.normalise(slab.images)[None])
 
-    def hidden_at(self, weights: Weights, images: Tensor) -> list[Tensor]:
-        """Return the inputs of all activations for images ``(groups, n, features)``; see :meth:`hidden`."""
+    def hidden_at(self, weights: Weights, images: Tensor, training: bool = False) -> list[Tensor]:
+        """Return the inputs of all activations for images ``(groups, n, features)``; see :meth:`hidden`.
+
+        Args:
+            weights: tensors ``(members, own shape)``, contiguous, members ordered by group.
+            images: normalised images.
+            training: whether to normalise with the batch's own statistics, as training does, and leave the running
+                ones as they are.
+        """
         self._engine.records = True
         try:
-            self._engine.logits(weights, images)
+            (self._engine.rehearse if training else self._engine.logits)(weights, images)
         finally:
             self._engine.records = False
         return self._engine.hidden()

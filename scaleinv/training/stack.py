@@ -11,14 +11,16 @@ from torch.nn.functional import pad
 from scaleinv.losses.base import Score
 from scaleinv.optim.base import IDENTITY, GradientTransformation, Point, State
 from scaleinv.penalties.base import Term
-from scaleinv.probes.base import Scene
+from scaleinv.probes.base import Reading, Scene
 from scaleinv.schedules.base import Progress
 from scaleinv.spaces._gradient import Gradient
+from scaleinv.spaces.base import Coords, Frame
 from scaleinv.training.autograd import make_engine
 from scaleinv.training.capture import CapturedStep, CaptureError
 from scaleinv.training.cell import LR, Cell, Member
 from scaleinv.training.data import Epoch, Slab, Split
 from scaleinv.training.evaluate import Evaluator, slab_bytes, total
+from scaleinv.training.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -72,17 +74,32 @@ def move_(
     if rule is IDENTITY and not terms:
         chart.descend_(frame, gradient, step)
         return state
-    grads = gradient.whole(point.weights)
+    direction, state = aim(rule, point, frame, gradient.whole(point.weights), state, terms)
+    chart.retract_(frame, direction, step)
+    return state
+
+
+def aim(
+    rule: GradientTransformation, point: Point, frame: Frame, grads: Coords, state: State, terms: Sequence[Term]
+) -> tuple[Coords, State]:
+    """Return an optimizer's direction in the coordinates of a chart, and its new state.
+
+    Args:
+        rule: the optimizer.
+        point: where the step begins.
+        frame: the chart's frame of the point.
+        grads: gradients by the weights; their memory is used.
+        state: state of the optimizer; may be overwritten.
+        terms: penalties to add.
+    """
     for term in terms:
         if not term.in_coordinates:
             term.add_gradient_(point.weights, grads)
-    grads = chart.pullback_(frame, grads)
+    grads = point.chart.pullback_(frame, grads)
     for term in terms:
         if term.in_coordinates:
             term.add_gradient_(point.coords(), grads)
-    direction, state = rule.update(grads, state, point)
-    chart.retract_(frame, direction, step)
-    return state
+    return rule.update(grads, state, point)
 
 
 class Stack:
@@ -142,6 +159,7 @@ class Stack:
             kept=cell.kept,
         )
         self._readings = [(probe.every, probe.attach(self.scene)) for probe in cell.probes]
+        self._controller = cell.schedule.attach(self.scene)
         self._columns = [probe.columns(self.scene) for probe in cell.probes]
         self._terms = [penalty.attach(self.scene) for penalty in cell.penalties.values()]
         # A term of strength 0 in all members is only measured: the step is the one without it.
@@ -155,7 +173,7 @@ class Stack:
         self._logits = torch.empty(count, network.outputs, slab, dtype=dtype, device=self.device)
         self._steps = torch.zeros((), dtype=torch.int64, device=self.device)
         self.first_bad_step = torch.zeros(count, dtype=torch.int64, device=self.device)
-        self.captures = captures and self.device.type == "cuda"
+        self.captures = captures and self.device.type == "cuda" and self._controller is None
         self._note = note
         self._captured: CapturedStep | None = None
 
@@ -167,6 +185,8 @@ class Stack:
             flat |= flatten(reading.tensors(), f"probe/{i}")
         for i, term in enumerate(self._terms):
             flat |= flatten(term.tensors(), f"penalty/{i}")
+        if self._controller is not None:
+            flat |= flatten(self._controller.tensors(), "schedule")
         return flat | {"steps": self._steps, "first_bad_step": self.first_bad_step}
 
     def module_state(self) -> dict[str, Tensor]:
@@ -174,8 +194,8 @@ class Stack:
         return {**self.weights, **self._statistics}
 
     def arrays(self) -> dict[str, Tensor]:
-        """Return the probes' results that are not columns, ``(members, ...)`` by name."""
-        arrays: dict[str, Tensor] = {}
+        """Return the results of probes and controller that are not columns, ``(members, ...)`` by name."""
+        arrays = {} if self._controller is None else dict(self._controller.arrays())
         for _, reading in self._readings:
             for name, array in reading.arrays().items():
                 if name in arrays:
@@ -188,19 +208,22 @@ class Stack:
         for name, own in self.tensors().items():
             own.copy_(tensors[name])
 
-    def step(self, images: Tensor, targets: Tensor) -> Tensor:
+    def step(self, images: Tensor, targets: Tensor, watching: Sequence[Reading] = ()) -> Tensor:
         """Take one step with every member.
 
         Args:
             images: float ``(seeds, batch, features)``.
             targets: ``(seeds, classes, batch)``; see :meth:`scaleinv.losses.base.Loss.targets`.
+            watching: readings that look at the step before it is taken.
 
         Returns:
             The outputs before the step, ``(members, classes, batch)``, until the next one overwrites them.
         """
+        self.engine.records = bool(watching) or self._controller is not None
         logits, gradient = self.engine.gradient(self.weights, images, targets, self.cell.loss)
         point = Point(self.weights, images, logits, self.scene.network, self.chart, self._statistics)
-        self.state = move_(self.rule, point, gradient, self.state, self._sizes(), self._acting)
+        sizes = self._watched(point, gradient, watching) if self.engine.records else self._sizes()
+        self.state = move_(self.rule, point, gradient, self.state, sizes, self._acting)
         for every, reading in self._readings:
             if every == 1:
                 reading.look()
@@ -215,6 +238,26 @@ class Stack:
         self._progress.step.add_(1)
         return sizes
 
+    def _watched(self, point: Point, gradient: Gradient, watching: Sequence[Reading]) -> Tensor:
+        """Return what :meth:`_sizes` does, or a controller's choice, and let readings look at the coming step."""
+
+        def direction() -> Coords:
+            grads = {name: g.clone() for name, g in gradient.whole(self.weights).items()}
+            frame = self.chart.begin({name: w.clone() for name, w in self.weights.items()})
+            return aim(self.rule, point, frame, grads, copied(self.state), self._acting)[0]
+
+        now = replace(self._progress, step=self._progress.step.clone())
+        trial = Trial(point, now, self.lrs, self.scene.evaluator, direction, self.engine.hidden)
+        if self._controller is None:
+            sizes = self._sizes()
+        else:
+            sizes = -self._controller.choose(trial).to(self._step_size)
+            self._progress.step.add_(1)
+        trial.lrs = -sizes.to(self.lrs)
+        for reading in watching:
+            reading.before(trial)
+        return sizes
+
     def train_epoch(self, epoch: int, after_step: Callable[[], object] | None = None) -> Score:
         """Train one epoch and return the summed scores of its batches, each taken before its step.
 
@@ -225,7 +268,8 @@ class Stack:
         data, size, loss = self.cell.dataset, self.cell.batch_size, self.cell.loss
         for term in self._terms:
             term.begin_epoch(epoch, self.weights)
-        step = (epoch - 1) * self.cell.steps_per_epoch
+        steps = self.cell.steps_per_epoch
+        step = (epoch - 1) * steps
         self._progress.step.fill_(step)
         batches = Epoch(data, self._views, self._slab, self.seeds, epoch)
         parts = []
@@ -236,7 +280,8 @@ class Stack:
             logits = self._logits[..., : index.shape[1]]
             for start in range(0, index.shape[1], size):
                 batch = slice(start, start + size)
-                logits[..., batch].copy_(self._run(images[:, batch], targets[..., batch]))
+                watching = [r for every, r in self._readings if r.watches and is_due(step, every, steps)]
+                logits[..., batch].copy_(self._run(images[:, batch], targets[..., batch], watching))
                 step += 1
                 self._look(step)
                 if after_step:
@@ -267,10 +312,10 @@ class Stack:
         self._steps += by_step.shape[1]
         return scores.total()
 
-    def _run(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Take one step, if possible by replaying the captured one."""
-        if not self.captures or images.shape[1] != self.cell.batch_size:
-            return self.step(images, targets)
+    def _run(self, images: Tensor, targets: Tensor, watching: Sequence[Reading]) -> Tensor:
+        """Take one step, if possible by replaying the captured one; arguments as of :meth:`step`."""
+        if not self.captures or watching or images.shape[1] != self.cell.batch_size:
+            return self.step(images, targets, watching)
         if self._captured is None:
             try:
                 changed = [*self.tensors().values(), self._progress.step]
@@ -328,6 +373,16 @@ class Stack:
                 )
             numbers[f"{name}_penalty"] = value.cpu()
         return numbers
+
+
+def is_due(step: int, every: int, steps: int) -> bool:
+    """Whether a reading watches the step after ``step`` steps: one in ``every``, or for 0 the first of an epoch."""
+    return step % (every or steps) == 0
+
+
+def copied(nest: Any) -> Any:
+    """Copy the tensors of a nest of dicts."""
+    return nest.clone() if isinstance(nest, Tensor) else {key: copied(part) for key, part in nest.items()}
 
 
 def flatten(nest: Any, prefix: str) -> dict[str, Tensor]:
