@@ -137,6 +137,10 @@ def test_missing_records_are_named_and_the_rest_is_drawn(damaged, tmp_path, monk
     assert not (tmp_path / "figures" / "long_grid.png").exists()
     with pytest.raises(MissingError, match="1 of 1 runs are not done"):
         load_experiment(damaged, "long_grid")
+    index = read_index(damaged)
+    del index["experiments"]["long_grid"]
+    (damaged / "index.json").write_text(json.dumps(index))
+    assert draw_all(damaged, tmp_path / "older", "") == []  # a study from before there was a long_grid
 
 
 def test_an_incomplete_study_is_not_published(damaged, tmp_path):

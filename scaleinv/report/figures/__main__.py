@@ -61,7 +61,7 @@ def draw_one(name: str, folders: list[Path], stem: Path, command: str) -> list[P
 
 
 def draw_all(folder: Path, out: Path, command: str) -> list[str]:
-    """Draw every figure of a study into the folder ``out``.
+    """Draw every figure of a study into the folder ``out``; experiments that came after the study are left out.
 
     Returns:
         One message per figure that could not be drawn.
@@ -69,10 +69,10 @@ def draw_all(folder: Path, out: Path, command: str) -> list[str]:
     Raises:
         MissingError: the folder holds no study.
     """
-    read_index(folder)
+    planned = read_index(folder)["experiments"]
     problems = []
     for name, module in known_figures().items():
-        if module.EXPERIMENT is None:
+        if module.EXPERIMENT not in planned:
             continue
         try:
             draw_one(name, [folder], out / name, command)
