@@ -1,5 +1,6 @@
 """What the tests share: tiny networks of every shape, every space with every option, and the command."""
 
+import os
 import sys
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from scaleinv.training.chain import ChainEngine
 from scaleinv.training.engine import Engine
 
 torch.set_num_threads(1)
+# The suite writes thousands of small files, and no test cuts the power: do not wait for the disk.
+os.fsync = lambda handle: None
 
 # Every kind of shape, and of the four pairs of bias and slope at least one: each of a pair meets every space.
 KINDS = {

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from scaleinv.runs.datasets import _load as read
-from scaleinv.runs.datasets import load_dataset
+from scaleinv.runs.datasets import digits, load_dataset
 from scaleinv.runs.datasets.fashion_mnist import FashionMNIST
 from scaleinv.runs.errors import DataError
 from scaleinv.training.data import batch_order
@@ -48,6 +49,13 @@ def test_digits():
     assert data.train.images.dtype == torch.uint8
     assert data.train.images.max() == 255
     assert set(data.val.labels.tolist()) == set(range(10))
+
+
+def test_digits_are_read_without_importing_scikit_learn_and_else_with_it(monkeypatch):
+    images, labels = digits._read()
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    for own, wanted in zip((images, labels), digits._read(), strict=True):
+        np.testing.assert_array_equal(own, wanted)
 
 
 def test_half_is_mean_and_std_one_half():

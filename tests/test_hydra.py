@@ -2,6 +2,8 @@
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.config_source import ConfigLoadError
+from omegaconf import OmegaConf
 
 from scaleinv.runs import hydra_app
 from scaleinv.runs.config import compose
@@ -53,3 +55,27 @@ def test_without_hydras_private_state_configurations_are_composed_too(monkeypatc
         with pytest.raises(ConfigError, match="another Hydra application"):
             compose(["epochs=3"])
     assert compose(["epochs=3"]).run_id == wanted
+
+
+def test_a_file_is_parsed_again_when_it_has_changed(tmp_path, monkeypatch):
+    parsed, load = [], hydra_app.FileConfigSource.load_config
+    monkeypatch.setattr(hydra_app.FileConfigSource, "load_config", lambda self, p: parsed.append(p) or load(self, p))
+    source = hydra_app.ParsedOnce("mine", f"file://{tmp_path}")
+    for text in ("a: 1", "a: 22"):
+        (tmp_path / "mine.yaml").write_text(text)
+        for _ in range(2):
+            config = source.load_config("mine").config
+            assert config == OmegaConf.create(text)
+            config.a = "changed by a composition"
+    assert parsed == ["mine", "mine"]
+    with pytest.raises(ConfigLoadError):
+        source.load_config("none")
+
+
+def test_a_composition_does_not_change_the_next_and_is_what_it_is_without_memory(monkeypatch):
+    commands = [["experiment=fig_4_1", "optimizer.lr=[0.1,0.2]"], ["space=gspace"], ["epochs=2"]]
+    first = [compose(words) for words in commands]
+    assert [compose(words) for words in commands] == first
+    monkeypatch.setattr(hydra_app, "PARSES_ONCE", False)  # as where Hydra hides it
+    monkeypatch.setattr(hydra_app.ParsedOnce, "load_config", None)
+    assert [compose(words) for words in commands] == first

@@ -309,6 +309,7 @@ STRANGE = [
     ("a: &a [1, 1]\nb: [*a, *a]", "alias"),
     ("- 1", "not a mapping"),
     ("a: [", "not plain YAML"),
+    (f"a: {'[' * 200}{']' * 200}", "nested"),
 ]
 
 

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
+@lru_cache(maxsize=1)
 def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
@@ -113,6 +115,7 @@ def _versions() -> dict[str, str]:
     return versions
 
 
+@lru_cache(maxsize=1)  # the code of a process is what it was when it was imported
 def checkout() -> dict[str, Any] | None:
     """Return commit and dirty flag of the checkout that the code runs from, or None outside one."""
     here = Path(__file__).resolve().parents[2]

@@ -1,25 +1,37 @@
 """Hydra as this package uses it: where ``conf/`` is, which options Hydra 1.3 and 1.4 take, which runs a sweep has.
 
-Only this module uses private state of Hydra, and only to compose beside another Hydra application.
+Only this module uses private state of Hydra: to compose beside another Hydra application, and to parse a file once.
 """
 
 import inspect
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import product
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobRuntime
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.version import VersionBase
 from omegaconf import DictConfig
 
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.search_path import register_search_path
 from scaleinv.runs.suggestions import conf_folder
+
+try:
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra._internal.sources_registry import SourcesRegistry
+
+    PARSES_ONCE = True
+except ImportError:  # Hydra then parses its files again for every run
+    FileConfigSource, PARSES_ONCE = ConfigSource, False  # type: ignore[misc, assignment]
 
 Options = dict[str, Any]
 
@@ -45,10 +57,32 @@ _MAIN, _INITIALIZE = options(hydra.main)
 _OF_AN_APPLICATION = (GlobalHydra, JobRuntime, VersionBase)
 
 
+class ParsedOnce(FileConfigSource):
+    """A folder of configuration files, each of which is parsed again only after it has changed."""
+
+    # Path -> date and size of the file, and what it held, pickled, because compositions change it.
+    parsed: ClassVar[dict[str, tuple[tuple[int, int], bytes]]] = {}
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Return the content of a file; its name may lack the ending."""
+        path = f"{self.path}/{config_path.removesuffix('.yaml')}.yaml"
+        try:
+            status = Path(path).stat()
+        except OSError:
+            return super().load_config(config_path)
+        stamp = (status.st_mtime_ns, status.st_size)
+        before, content = self.parsed.get(path, (None, b""))
+        if before != stamp:
+            content = pickle.dumps(super().load_config(config_path))
+            self.parsed[path] = stamp, content
+        return replace(pickle.loads(content), provider=self.provider)
+
+
 def run_command(job: Callable[[DictConfig], None]) -> None:
     """Call ``job`` with the configuration of every run that the command line asks for."""
     register_search_path()
-    hydra.main(config_path=str(conf_folder()), config_name="config", **_MAIN)(job)()
+    with _parsing_once():
+        hydra.main(config_path=str(conf_folder()), config_name="config", **_MAIN)(job)()
 
 
 @contextmanager
@@ -68,13 +102,27 @@ def composing() -> Iterator[None]:
     )
     register_search_path()
     try:
-        with hydra.initialize_config_dir(str(conf_folder()), **_INITIALIZE):
+        with _parsing_once(), hydra.initialize_config_dir(str(conf_folder()), **_INITIALIZE):
             yield
     finally:
         if instances is not None:
             for cls in _OF_AN_APPLICATION:
                 instances.pop(cls, None)
             instances.update(kept)
+
+
+@contextmanager
+def _parsing_once() -> Iterator[None]:
+    """Let Hydra parse a configuration file once, instead of again for every run, as long as it does not change."""
+    types = SourcesRegistry.instance().types if PARSES_ONCE else {}
+    plain = types.get("file")
+    if plain is not None:
+        types["file"] = ParsedOnce
+    try:
+        yield
+    finally:
+        if plain is not None:
+            types["file"] = plain
 
 
 def expand(words: Iterable[str]) -> list[list[str]]:

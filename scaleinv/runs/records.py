@@ -14,6 +14,7 @@ import yaml  # type: ignore[import-untyped]
 from scaleinv.runs.config import AXES, identity, leaves
 from scaleinv.runs.errors import UserError
 from scaleinv.runs.folder import DamagedError, RunFolder, metrics_file
+from scaleinv.runs.plain_yaml import read_plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,16 +136,6 @@ def done_runs(*paths: str | Path) -> list[Path]:
     return [folder for folder in find_runs(*paths) if RunFolder(folder).is_done]
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without tags, which could name code, and without aliases, with which a few lines can expand to gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse an alias."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it has an alias")
-        return super().compose_node(parent, index)
-
-
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the resolved configuration of a run, read as data: nothing in it is resolved or executed.
 
@@ -155,10 +146,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     mend = "use records that scaleinv-run wrote"
     try:
         text = path.read_text()
-        resolved = yaml.load(text, _PlainLoader)
+        resolved = read_plain(text)
     except FileNotFoundError as error:
         raise DamagedError("the run has no configuration", path, mend) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DamagedError(f"the configuration is not plain YAML: {reason}", path, mend) from error
     if not isinstance(resolved, dict):

@@ -1,12 +1,15 @@
 """Find implementations by name: a module of this package, an installed entry point, or ``package.module:Class``."""
 
 import sys
+from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from inspect import isabstract
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TypeVar
+
+from scaleinv.runs.installed import installed
 
 T = TypeVar("T")
 
@@ -17,9 +20,7 @@ def names(package: str) -> list[str]:
     These are its modules (except helpers, ``_name``) and the entry points that installed packages register in the
     group ``package``: ``[project.entry-points."scaleinv.spaces"] mine = "package.module:Class"``.
     """
-    path = import_module(package).__path__
-    ours = {m.name for m in iter_modules(path) if m.name != "base" and not m.name.startswith("_")}
-    return sorted(ours | set(_installed(package)))
+    return sorted(_modules(package) | set(installed(package)))
 
 
 def find(package: str, name: str, base: type[T]) -> type[T]:
@@ -37,9 +38,9 @@ def find(package: str, name: str, base: type[T]) -> type[T]:
     """
     if ":" in name:
         return _checked(_load(EntryPoint(name, name, package)), name, base)
-    if (point := _installed(package).get(name)) is not None:
+    if (point := installed(package).get(name)) is not None:
         return _checked(_load(point), name, base)
-    if name not in names(package):
+    if name not in _modules(package):
         raise LookupError(f"there are {', '.join(names(package))}, and package.module:Class")
     module = import_module(f"{package}.{name}")
     defined = [
@@ -55,8 +56,10 @@ def find(package: str, name: str, base: type[T]) -> type[T]:
     return defined[0]
 
 
-def _installed(package: str) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=package)}
+@lru_cache(maxsize=64)
+def _modules(package: str) -> frozenset[str]:
+    path = import_module(package).__path__
+    return frozenset(m.name for m in iter_modules(path) if m.name != "base" and not m.name.startswith("_"))
 
 
 def _load(point: EntryPoint) -> object:

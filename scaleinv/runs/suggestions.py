@@ -2,11 +2,11 @@
 
 import difflib
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from scaleinv.runs.installed import installed
+from scaleinv.runs.plain_yaml import read_plain
 
 
 def conf_folder() -> Path:
@@ -21,7 +21,7 @@ def installed_conf() -> dict[str, str]:
 
     The group is ``scaleinv.conf``: ``[project.entry-points."scaleinv.conf"] mine = "my_parts.conf"``.
     """
-    return {point.name: point.value for point in entry_points(group="scaleinv.conf")}
+    return {point.name: point.value for point in installed("scaleinv.conf").values()}
 
 
 def conf_folders() -> list[Path]:
@@ -38,7 +38,7 @@ def known_keys() -> list[str]:
             group = path.relative_to(folder).parent.as_posix()
             if group != "experiment":
                 prefix = "" if group == "." else f"{group}."
-                keys |= {f"{prefix}{key!s}" for key in OmegaConf.load(path)}
+                keys |= {f"{prefix}{key!s}" for key in read_plain(path.read_text()) or ()}
     return sorted(keys - {"defaults", "hydra"})
 
 

@@ -65,12 +65,15 @@ class Network:
     @cached_property
     def activations(self) -> int:
         """Number of scalars computed per input: the input itself and the outputs of all modules with parameters."""
+        if self.chain:
+            return sum(self.sizes)
         counts = [self.features]
-        module = self.drawn(0).to("meta").eval()
+        module = self.drawn(0).eval()
         for part in module.modules():
             if next(part.parameters(recurse=False), None) is not None:
                 part.register_forward_hook(lambda part, inputs, output: counts.append(output.numel()))
-        module(torch.empty(1, *self.inputs, device="meta"))
+        with torch.no_grad():  # on the meta device this would import a compiler, which takes two seconds
+            module(torch.zeros(1, *self.inputs))
         return sum(counts)
 
     def forward(self, weights: Weights, images: Tensor) -> Tensor:
