@@ -4,7 +4,9 @@
 spaces, many networks at once, and writes one CSV. The library underneath: ``scaleinv.spaces``, ``scaleinv.optim``,
 ``scaleinv.symmetry``, ``scaleinv.wrappers`` for models of your own, ``scaleinv.runs.records`` for the results;
 ``scaleinv.load_model`` gives back what was trained; ``scaleinv.distance``, ``average``, ``barrier``, ``disagreement``,
-``js_divergence`` and ``cka`` compare several models.
+``js_divergence`` and ``cka`` compare several models; ``scaleinv.rescale``, ``random_rescaling``, ``balance``,
+``unit_gauge``, ``equalize``, ``canonicalize``, ``permute`` and ``fold_batch_norm`` give other weights of the same
+function, and ``equivalent`` says whether two models differ by no more.
 """
 
 from importlib import import_module
@@ -22,6 +24,11 @@ _ON_DEMAND = {
     **dict.fromkeys(
         ("distance", "average", "barrier", "disagreement", "js_divergence", "cka"), "scaleinv.minima.models"
     ),
+    **dict.fromkeys(
+        ("balance", "canonicalize", "equalize", "equivalent", "fold_batch_norm", "permute", "random_rescaling"),
+        "scaleinv.gauges",
+    ),
+    **dict.fromkeys(("rescale", "unit_gauge"), "scaleinv.gauges"),
 }
 
 

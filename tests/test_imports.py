@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "scaleinv"
 # The mathematics and the training, from the ground up: each may import itself and what stands before it.
 FLOORS = [
     "symmetry",
+    "gauges",
     "minima",
     "patterns",
     "networks",

@@ -69,6 +69,11 @@ def balancing_scales(
     return torch.ldexp(logs.exp(), exponents)[..., 1:]
 
 
+def alive(graph: Graph, weights: Weights) -> Tensor:
+    """Return a mask that is True at classes that a path of non-zero weights leads through, ``(*members, K + 1)``."""
+    return _exponents(links(graph, weights, "largest size"), (*graph.members(weights), graph.hidden + 1))[1]
+
+
 @dataclass(frozen=True)
 class _Energy:
     """The function ``F(x) = sum_e flow_e exp(2 (x_head - x_tail))``, x a number per class.
