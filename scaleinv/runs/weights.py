@@ -130,6 +130,15 @@ def kept_weights(name: str, member: Member, beside: Path) -> dict[str, Tensor]:
     return _state(folder, fitting[0].index, kept)[0]
 
 
+def kept_state(run: Path, index: int, kept: str) -> dict[str, Tensor]:
+    """Return what a finished run kept of one member: parameters and buffers by name, ``(own shape)``.
+
+    Raises:
+        MissingError: it did not keep this.
+    """
+    return _state(RunFolder(run), index, kept)[0]
+
+
 def _config(folder: RunFolder) -> Config:
     """Read the configuration of a finished run that kept weights.
 
