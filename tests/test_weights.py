@@ -1,5 +1,6 @@
 """Promise: what was trained can be taken out: kept weights are those that the recorded losses belong to."""
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -128,14 +129,16 @@ class Normed(Architecture):
     width: int = 6
 
     def network(self, inputs, outputs):
+        features = math.prod(inputs)
+
         def make():
             return nn.Sequential(
-                nn.Linear(inputs[0], self.width), nn.BatchNorm1d(self.width), nn.ReLU(), nn.Linear(self.width, outputs)
+                nn.Linear(features, self.width), nn.BatchNorm1d(self.width), nn.ReLU(), nn.Linear(self.width, outputs)
             )
 
         shapes = {name: tuple(p.shape) for name, p in make().named_parameters()}
         anchored = {name: Edges(*[torch.zeros([1] * len(s), dtype=torch.long)] * 2) for name, s in shapes.items()}
-        return Network(make, Graph(shapes, anchored, ()), inputs, outputs)
+        return Network(make, Graph(shapes, anchored, ()), (features,), outputs)
 
 
 def test_running_statistics_are_kept_with_the_weights(tmp_path):
