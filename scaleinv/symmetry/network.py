@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from scaleinv.symmetry.classes import Anchor
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.program import Program, UnsupportedNetworkError
 
@@ -44,6 +45,8 @@ class Network:
         outputs: number of outputs.
         chain: affine maps from the inputs to the outputs, if the network consists of nothing but them and
             positively homogeneous activations in a row (its gradients then have a closed form); else empty.
+        anchors: what keeps channels from being rescaled, and why; known of models that were traced.
+        traced: operations of evaluation mode, if they are known already.
     """
 
     make: Callable[[], nn.Module]
@@ -51,6 +54,8 @@ class Network:
     inputs: tuple[int, ...]
     outputs: int
     chain: tuple[Layer, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
+    traced: Program | None = None
 
     @property
     def features(self) -> int:
@@ -125,7 +130,7 @@ class Network:
     @cached_property
     def program(self) -> Program:
         """The operations of evaluation mode; a run needs the weights and :meth:`buffers`, of one member each."""
-        return Program.trace(self._module, torch.zeros(2, *self.inputs))
+        return self.traced or Program.trace(self._module, torch.zeros(2, *self.inputs))
 
     def drawn(self, seed: int) -> nn.Module:
         """Make the module with the initialisation of ``seed``; the global generator is left as it was."""

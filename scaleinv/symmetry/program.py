@@ -56,6 +56,11 @@ class Operation:
         return f"{self.short} in module {self.module or '(the model)'}"
 
     @property
+    def writes_in_place(self) -> bool:
+        """Whether it changes an argument's memory."""
+        return isinstance(self.target, torch._ops.OpOverload) and self.target._schema.is_mutable
+
+    @property
     def short(self) -> str:
         """The target's name without namespace and overload, e.g. ``conv2d``."""
         return str(getattr(self.target, "overloadpacket", getattr(self.target, "__name__", self.target))).split(".")[-1]
@@ -104,12 +109,12 @@ class Program:
         exported = _export(model, example, training)
         return _Reader(model, exported).program(tuple(example.shape[1:]))
 
-    def run(self, tensors: Mapping[str, Tensor], images: Tensor, visit: Visitor | None = None) -> Any:
+    def run(self, tensors: Mapping[str, Any], images: Any, visit: Visitor | None = None) -> Any:
         """Compute the outputs; differentiable, under ``torch.func.vmap`` too.
 
         Args:
-            tensors: parameters and buffers by ``state_dict`` name.
-            images: inputs ``(batch, *inputs)``.
+            tensors: parameters and buffers by ``state_dict`` name; whatever ``visit`` understands in their place.
+            images: inputs ``(batch, *inputs)``; likewise.
             visit: called with every operation, its arguments and its keyword arguments in place of the operation's
                 target; what it returns is handed to later operations as its result.
 

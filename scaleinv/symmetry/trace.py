@@ -6,10 +6,15 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.utils import _pytree as pytree
 
+from scaleinv.symmetry import rules as _rules  # noqa: F401  (registers the rules)
+from scaleinv.symmetry.classes import ANCHOR, Activation, Classes, Entries
 from scaleinv.symmetry.graph import Block, Edges, Graph
 from scaleinv.symmetry.group import require_finite
+from scaleinv.symmetry.labelling import Labelling, is_labelled
 from scaleinv.symmetry.network import Layer, Network, UnsupportedNetworkError, fresh
+from scaleinv.symmetry.program import Program
 
 # Parameter names of each covered type. A module with any other may compute something else, and is refused.
 _PARAMETERS: dict[type[nn.Module], frozenset[str]] = {
@@ -19,22 +24,60 @@ _PARAMETERS: dict[type[nn.Module], frozenset[str]] = {
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
-def describe(model: nn.Module) -> Network:
-    """Find the channel classes and edges of a model.
+def describe(model: nn.Module, example: Tensor | None = None) -> Network:
+    """Find the channel classes and edges of a model, which is not changed.
 
-    Covers ``nn.Sequential``, nested or not, of Linear, ReLU, LeakyReLU, Identity, Dropout (the description is
-    that of evaluation mode) and a leading Flatten. Only exact types are covered: a subclass, a hook or a
-    parametrization may compute something else, and is refused.
+    Any model that ``torch.export`` traces is covered. The description holds for evaluation and for training mode:
+    both are traced, and channels are anchored that either mode does not allow to be rescaled. ``anchors`` of the
+    result says which operations keep how many classes from being rescaled, and why.
+
+    A chain is described without an example: ``nn.Sequential``, nested or not, of Linear, ReLU, LeakyReLU, Identity,
+    Dropout and a leading Flatten, of exactly these types, without hooks, parametrizations and shared weights.
 
     Args:
-        model: the model; it is not changed.
+        model: the model.
+        example: inputs ``(batch, *shape)``; only their shape, dtype and device matter. Small images do.
 
     Returns:
         Its description, under the model's own parameter names.
 
     Raises:
-        UnsupportedNetworkError: a part is not covered; the message names the part, the reason and a remedy.
+        UnsupportedNetworkError: a part cannot be described; the message names the part, the reason and a remedy.
     """
+    try:
+        return _describe_chain(model)
+    except UnsupportedNetworkError as error:
+        if example is None:
+            raise UnsupportedNetworkError(f"{error}; or describe it by an example of its inputs") from error
+    return _describe_traced(model, example)
+
+
+def _describe_traced(model: nn.Module, example: Tensor) -> Network:
+    """Label the channels in the operations of both modes."""
+    parameters = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    classes = Classes(parameters)
+    visit = Labelling(classes)
+    programs = [Program.trace(model, example, training) for training in (False, True)]
+    for program in programs:
+        tensors = {name: Entries(shape, name) for name, shape in parameters.items()}
+        buffers = {name: b.detach().clone().cpu() for name, b in model.named_buffers() if name in program.names}
+        images = torch.tensor(ANCHOR).expand(program.batch or 1, *program.inputs)
+        outputs = program.run({**tensors, **buffers}, Activation(images, example.dtype), visit)
+        leaves = [leaf for leaf in pytree.tree_leaves(outputs, is_leaf=is_labelled) if is_labelled(leaf)]
+        for leaf in leaves:
+            classes.anchor(visit.labels(leaf, program.operations[-1]), None, "is what the network returns")
+    settled = classes.settle()
+    return Network(
+        partial(fresh, model),
+        settled.graph,
+        programs[0].inputs,
+        sum(leaf.labels[0].numel() for leaf in leaves if isinstance(leaf, Activation)),
+        anchors=settled.anchors,
+        traced=programs[0],
+    )
+
+
+def _describe_chain(model: nn.Module) -> Network:
     layers: list[Layer] = []
     shapes: dict[str, tuple[int, ...]] = {}
     names: dict[int, str] = {}

@@ -1,0 +1,64 @@
+"""Promise: the description of a model is its rescaling symmetry, all of it and no more, and says what breaks it."""
+
+from functools import cache
+
+import pytest
+import torch
+from small_models import SMALL
+from torch.func import functional_call
+
+from scaleinv.symmetry.group import random_scales, rescale
+from scaleinv.symmetry.trace import describe
+
+KINDS = pytest.mark.parametrize("kind", SMALL)
+
+
+@cache
+def drawn(kind):
+    """Return a model with weights of ordinary size, its description and inputs."""
+    generator = torch.Generator().manual_seed(3)
+    model = SMALL[kind].make().double()
+    for parameter in model.parameters():
+        parameter.data = draw(parameter, generator)
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.copy_(torch.randn(buffer.shape, generator=generator))
+    images = torch.randn(60, *SMALL[kind].inputs, generator=generator, dtype=torch.float64)
+    return model, describe(model, images[:1]), images
+
+
+def draw(like, generator):
+    """Draw a parameter; biases are small, so that no unit is dead."""
+    values = torch.randn(like.shape, generator=generator, dtype=torch.float64)
+    return values / like[0].numel() ** 0.5 if like.dim() > 1 else 0.3 * values + 0.1 * values.sign()
+
+
+def outputs(model, weights, images, training):
+    """Compute in one of the modes, without dropping out, from the same running statistics."""
+    model.train(training)
+    for part in model.modules():
+        part.training &= type(part) is not torch.nn.Dropout1d
+    buffers = {name: b.clone() for name, b in model.named_buffers()}
+    return functional_call(model, {**weights, **buffers}, images)
+
+
+@KINDS
+def test_a_rescaling_keeps_the_function(kind):
+    """By powers of two to the last bit, in both modes."""
+    model, network, images = drawn(kind)
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+    generator = torch.Generator().manual_seed(1)
+    powers = random_scales(network.graph, 2.0, powers_of_two=True, generator=generator)
+    others = random_scales(network.graph, generator=generator)
+    for training in (False, True):
+        before = outputs(model, weights, images, training)
+        assert torch.equal(outputs(model, rescale(network.graph, weights, powers), images, training), before)
+        after = outputs(model, rescale(network.graph, weights, others), images, training)
+        torch.testing.assert_close(after, before, rtol=1e-9, atol=1e-10 * float(before.abs().max()))
+
+
+@KINDS
+def test_what_is_anchored_has_a_reason(kind):
+    _, network, _ = drawn(kind)
+    assert {anchor.operation for anchor in network.anchors} == SMALL[kind].anchors | {"output"}
+    assert all(anchor.why and anchor.classes for anchor in network.anchors)
