@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from conftest import NETWORKS, batch, gradient
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import conv2d, max_pool2d
 
 from scaleinv.spaces._gradient import Gradient
@@ -162,3 +162,43 @@ def concatenated() -> ByHand:
 
 BY_HAND = {make.__name__: make() for make in (convolutional, residual, concatenated)}
 CHAINS = {param.id: Chain(param.values[0]) for param in NETWORKS}
+
+
+class ConvolutionalModel(nn.Module):
+    """The function of :func:`convolutional` as a module."""
+
+    def __init__(self) -> None:
+        """Make the layers."""
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 3, padding=1)
+        self.grouped = nn.Conv2d(4, 4, 3, padding=1, groups=2, bias=False)
+        self.linear, self.head = nn.Linear(36, 5), nn.Linear(5, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the outputs."""
+        x = self.grouped(max_pool2d(self.conv(x).relu(), 2)).relu()
+        return self.head(self.linear(x.flatten(1)).relu())
+
+
+class ResidualModel(nn.Module):
+    """The function of :func:`residual` as a module."""
+
+    def __init__(self) -> None:
+        """Make the layers."""
+        super().__init__()
+        self.stem, self.head = nn.Linear(5, 4), nn.Linear(4, 3)
+        self.in1, self.out1 = nn.Linear(4, 6), nn.Linear(6, 4)
+        self.in2, self.out2 = nn.Linear(4, 3, bias=False), nn.Linear(3, 4, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the outputs."""
+        x = self.stem(x)
+        x = x + self.out1(self.in1(x).relu())
+        x = x + self.out2(self.in2(x.relu()).relu())
+        return self.head(x)
+
+
+MODULES = {
+    "convolutional": Network(ConvolutionalModel, BY_HAND["convolutional"].graph, (2, 6, 6), 3),
+    "residual": Network(ResidualModel, BY_HAND["residual"].graph, (5,), 3),
+}

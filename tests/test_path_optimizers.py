@@ -1,10 +1,13 @@
 """Promise: Path-SGD, DDP-SGD and the natural gradient are what their papers say, and no rescaling changes a bit."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from conftest import INVARIANT, TINY, assert_close, batch, draw, gradient, member
+from small_networks import MODULES
+from torch import nn
 
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim._signs import random_signs
@@ -17,9 +20,11 @@ from scaleinv.optim.sgd import momentum as weight_momentum
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, WeightSpace
 from scaleinv.symmetry.complexity import MOMENTS, SECOND_MOMENT, Complexity
 from scaleinv.symmetry.fisher import fisher_diagonal
+from scaleinv.symmetry.graph import Graph
 from scaleinv.symmetry.group import random_scales, rescale
+from scaleinv.symmetry.network import Network
 from scaleinv.symmetry.path_norm import path_curvature, path_sum
-from scaleinv.training.chain import ChainEngine
+from scaleinv.training.autograd import make_engine
 from scaleinv.training.stack import move_
 
 SMALL = mlp((3, 4, 2, 2), bias=True, negative_slope=0.1)
@@ -93,9 +98,9 @@ def test_alpha_zero_is_path_sgd_and_alpha_one_of_the_second_moment_the_fisher_di
 def test_random_signs_estimate_the_curvature_without_bias(small, moment):
     weights, images = small
     complexity, k = Complexity(0.5, moment), 4000
-    signs = [random_signs(torch.tensor(7), depth, (k, n), torch.float64) for depth, n in enumerate(SMALL.sizes[1:])]
+    signs = lambda group, nodes: random_signs(torch.tensor(7), group, (k, nodes), torch.float64)  # noqa: E731
     exact = flat(complexity.curvature(SMALL, weights, images))
-    estimate = flat(complexity.curvature(SMALL, weights, images, signs))
+    estimate = flat(complexity.curvature(SMALL, weights, images, signs=signs))
     torch.testing.assert_close(estimate, exact, rtol=0.12, atol=0.02 * float(exact.max()))
 
 
@@ -105,6 +110,61 @@ def test_signs_are_fair_and_new_at_every_step():
     assert drawn.mean((1, 2)).abs().max() < 4 / 64
     correlations = drawn.flatten(1) @ drawn.flatten(1).T / 64**2
     assert (correlations - torch.eye(8, dtype=torch.float64)).abs().max() < 4 / 64
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_programs_agree_with_the_closed_form_of_chains(small, moment):
+    weights, images = small
+    general, complexity = replace(SMALL, chain=()), Complexity(0.3, moment)
+    signs = lambda group, nodes: random_signs(torch.tensor(7), group, (3, nodes), torch.float64)  # noqa: E731
+    both = [
+        (
+            {"gamma": complexity.gamma(network, weights, images)},
+            complexity.curvature(network, weights, images),
+            complexity.curvature(network, weights, images, signs=signs),
+            fisher_diagonal(network, weights, images, "softmax"),
+            fisher_diagonal(network, weights, images, "gaussian"),
+        )
+        for network in (SMALL, general)
+    ]
+    for chain_, program in zip(*both, strict=True):
+        assert_close(program, chain_, 1e-10)
+
+
+class Normalised(nn.Module):
+    """A residual block with batch norm, average pooling and a leaky activation."""
+
+    def __init__(self):  # noqa: D107
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 2, 2, bias=False), nn.BatchNorm2d(2)
+        self.inner, self.head = nn.Conv2d(2, 2, 1), nn.Linear(2, 2)
+
+    def forward(self, x):
+        x = self.norm(self.conv(x)).relu()
+        x = nn.functional.leaky_relu(x + self.inner(x), 0.2)
+        return self.head(nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_curvature_of_any_network_is_the_diagonal_of_the_hessian(moment):
+    """With batch norm in evaluation mode; for alpha = 0 it is Path-SGD's."""
+    shapes = {name: tuple(w.shape) for name, w in Normalised().named_parameters()}
+    network = Network(Normalised, Graph(shapes, {}, ()), (1, 3, 3), 2)
+    weights = draw(network, 1)
+    images = torch.randn(1, 5, 9, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    buffers = {
+        "norm.running_mean": torch.tensor([[0.3, -0.2]]).double(),
+        "norm.running_var": torch.tensor([[2.0, 0.7]]).double(),
+    }
+    buffers["norm.num_batches_tracked"] = torch.zeros(1, dtype=torch.long)
+    for complexity in (Complexity(0.0, moment), Complexity(0.4, moment)):
+        gamma = partial(complexity.gamma, network, images=images, buffers=buffers)
+        wanted = half_hessian(lambda w, gamma=gamma: gamma(w)[0].square(), weights)
+        found = flat(complexity.curvature(network, weights, images, buffers))
+        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+    assert_close(
+        Complexity(0.0, moment).curvature(network, weights, images, buffers), path_curvature(network, weights, buffers)
+    )
 
 
 DEEP = mlp((12, 16, 16, 20, 8, 5), bias=True)
@@ -118,10 +178,25 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.parametrize("kind", MODULES)
+@pytest.mark.parametrize(
+    "optimizer",
+    [PathSGD(momentum=0.9), DDPSGD(alpha=0.5, probes=1, momentum=0.9), NaturalGradient(momentum=0.5)],
+    ids=["path_sgd", "ddp_sgd", "natural_gradient"],
+)
+def test_powers_of_two_change_no_bit_in_other_networks(kind, optimizer):
+    network = MODULES[kind]
+    weights = draw(network, 2, torch.float32)
+    lines = [train(optimizer.transformation(), WeightSpace(), weights, network, every, 4)[0] for every in (False, True)]
+    assert lines[0].isfinite().all()
+    assert not torch.equal(lines[0][0], lines[0][-1])
+    assert torch.equal(*lines)
+
+
 def train(rule, space, weights, network=TINY, every_step=False, steps=8, lrs=(1e-3, 1e-4)):
     """Train by the function that a stack trains with; return the outputs after every step, and the weights."""
     dtype = next(iter(weights.values())).dtype
-    chart, engine = space.chart(network.graph, weights), ChainEngine(network)
+    chart, engine = space.chart(network.graph, weights), make_engine(network, {})
     weights = chart.start()
     state, generator, seen = rule.init(weights), torch.Generator().manual_seed(5), []
     for k in range(steps):

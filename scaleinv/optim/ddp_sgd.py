@@ -53,14 +53,10 @@ class DDPSGD(Optimizer):
             return {"step": torch.zeros((), dtype=torch.int64, device=device)} if self.probes else {}
 
         def metric(point: Point, state: State) -> dict[str, Tensor]:
-            signs = None
+            signs, some = None, next(iter(point.weights.values()))
             if self.probes:
-                some = next(iter(point.weights.values()))
-                signs = [
-                    random_signs(state["step"], depth, (self.probes, nodes), some.dtype)
-                    for depth, nodes in enumerate(point.network.sizes[1:])
-                ]
                 state["step"] += 1
-            return complexity.curvature(point.network, point.weights, point.images, signs)
+                signs = lambda group, nodes: random_signs(state["step"], group, (self.probes, nodes), some.dtype)  # noqa: E731
+            return complexity.curvature(point.network, point.weights, point.images, point.buffers, signs)
 
         return chain(steepest(metric, self.momentum, init), add_decayed(self.weight_decay))

@@ -45,9 +45,9 @@ class NaturalGradient(Optimizer):
         """Return the division by the Fisher diagonal, with momentum, followed by the decay."""
 
         def metric(point: Point, state: State) -> dict[str, Tensor]:
-            fisher = fisher_diagonal(point.network, point.weights, point.images, self.likelihood)
+            fisher = fisher_diagonal(point.network, point.weights, point.images, self.likelihood, point.buffers)
             if isinstance(self.damping, Tensor) or self.damping:
-                for name, kappa in path_curvature(point.network, point.weights).items():
+                for name, kappa in path_curvature(point.network, point.weights, point.buffers).items():
                     damping = per_entry(torch.as_tensor(self.damping, dtype=kappa.dtype, device=kappa.device), kappa)
                     fisher[name] = fisher[name] + damping * kappa
             return fisher

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import Tensor
+
 from scaleinv.optim._steepest import steepest
-from scaleinv.optim.base import GradientTransformation, Optimizer, add_decayed, chain
+from scaleinv.optim.base import GradientTransformation, Optimizer, Point, State, add_decayed, chain
 from scaleinv.symmetry.members import PerMember
 from scaleinv.symmetry.path_norm import path_curvature
 
@@ -27,7 +29,8 @@ class PathSGD(Optimizer):
 
     def rule(self) -> GradientTransformation:
         """Return the division by kappa, with momentum, followed by the decay."""
-        rule = steepest(
-            lambda point, state: path_curvature(point.network, point.weights), self.momentum, lambda coords: {}
-        )
-        return chain(rule, add_decayed(self.weight_decay))
+
+        def metric(point: Point, state: State) -> dict[str, Tensor]:
+            return path_curvature(point.network, point.weights, point.buffers)
+
+        return chain(steepest(metric, self.momentum, lambda coords: {}), add_decayed(self.weight_decay))

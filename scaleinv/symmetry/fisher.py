@@ -3,14 +3,16 @@
 import torch
 from torch import Tensor
 
-from scaleinv.symmetry.complexity import SECOND_MOMENT, ChainSamples, Complexity
+from scaleinv.symmetry.complexity import SECOND_MOMENT, Complexity
 from scaleinv.symmetry.graph import Weights
 from scaleinv.symmetry.network import Network
 
 GAUSSIAN, SOFTMAX = LIKELIHOODS = ("gaussian", "softmax")
 
 
-def fisher_diagonal(network: Network, weights: Weights, images: Tensor, likelihood: str) -> dict[str, Tensor]:
+def fisher_diagonal(
+    network: Network, weights: Weights, images: Tensor, likelihood: str, buffers: Weights | None = None
+) -> dict[str, Tensor]:
     """Compute ``E_x E_{y ~ q(y|x)} (d log q / dw_e)^2`` exactly, from one backward pass per output.
 
     Args:
@@ -19,14 +21,15 @@ def fisher_diagonal(network: Network, weights: Weights, images: Tensor, likeliho
         images: ``(groups, batch, features)``, whose mean is E_x; members are split evenly over the groups.
         likelihood: q, ``gaussian`` with mean f(x) and variance 1, or ``softmax`` with logits f(x) (Neyshabur et al.
             2016, eq. 19 and 35).
+        buffers: running statistics, ``(members, own shape)`` by name; as freshly made if left out.
 
     Returns:
         One number per weight, by name, ``(members, own shape)``.
     """
-    samples = ChainSamples(network, weights, images, Complexity(1.0, SECOND_MOMENT))
-    if likelihood == GAUSSIAN:
-        return samples.curvature()
-    # E_y (d log q(y) / df) (d log q(y) / df)^T = sum_c q_c (e_c - q) (e_c - q)^T: one ray per class.
+    samples = Complexity(1.0, SECOND_MOMENT).samples(network, weights, images, buffers)
     q = samples.outputs.softmax(-1)
-    scores = torch.eye(q.shape[-1], dtype=q.dtype, device=q.device)[:, None] - q.unsqueeze(1)
-    return samples.curvature(rays=q.sqrt().mT.unsqueeze(-1) * scores)
+    eye = torch.eye(q.shape[-1], dtype=q.dtype, device=q.device)[:, None]
+    if likelihood == GAUSSIAN:
+        return samples.curvature(rays=eye.expand(len(q), -1, *q.shape[1:]))
+    # E_y (d log q(y) / df) (d log q(y) / df)^T = sum_c q_c (e_c - q) (e_c - q)^T: one ray per class.
+    return samples.curvature(rays=q.sqrt().mT.unsqueeze(-1) * (eye - q.unsqueeze(1)))
