@@ -1,16 +1,36 @@
 """Promise: path norms of any network equal enumeration and an independent rewriting, and no rescaling changes them."""
 
 import itertools
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
-from conftest import NETWORKS, draw
+from conftest import NETWORKS, TINY, batch, draw, gradient, point
 from torch import nn
 from torch.nn import functional
 
-from scaleinv.symmetry.network import UnsupportedNetworkError
+from scaleinv import load_model
+from scaleinv.networks.mlp import MLP, mlp
+from scaleinv.optim import SGD
+from scaleinv.optim.path_sgd import PathSGD
+from scaleinv.penalties.path_norm import PathNormPenalty
+from scaleinv.probes.base import Scene
+from scaleinv.runs.config import compose
+from scaleinv.runs.datasets import load_dataset
+from scaleinv.runs.errors import ConfigError
+from scaleinv.runs.records import load_records
+from scaleinv.runs.run import run
+from scaleinv.spaces import CycleSpace, WeightSpace
+from scaleinv.symmetry.complexity import Complexity
+from scaleinv.symmetry.graph import Edges, Graph
+from scaleinv.symmetry.group import random_scales, rescale
+from scaleinv.symmetry.network import Network, UnsupportedNetworkError
 from scaleinv.symmetry.path_norm import model_path_norm, path_curvature, path_norm, path_sum
+from scaleinv.training.chain import ChainEngine
+from scaleinv.training.stack import move_
 
 POWERS = [1.0, 2.0, 3.0]
 
@@ -166,6 +186,84 @@ def test_programs_agree_with_the_closed_form_of_chains(network):
     curvature = path_curvature(network, weights)
     for name, kappa in path_curvature(general, weights).items():
         torch.testing.assert_close(kappa, curvature[name], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(("into", "out"), [(7, 3), (5, 4), (4, 6), (6, 2)])
+def test_adaptive_pools_divide_by_the_sizes_of_their_windows(into, out):
+    """Overlapping windows of different sizes too: by the linear map that the pool is."""
+    model = nn.Sequential(nn.AdaptiveAvgPool2d((out, 1)), nn.Flatten())
+    zeros = torch.zeros(1, 1, into, 3, dtype=torch.float64)
+    matrix = torch.autograd.functional.jacobian(model, zeros)
+    assert model_path_norm(model, zeros, 2.0) == pytest.approx(matrix.norm().item(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("space", "optimizer"), [(CycleSpace(), SGD()), (WeightSpace(), PathSGD(momentum=0.9))], ids=["cycle", "path_sgd"]
+)
+def test_the_penalty_keeps_training_independent_of_rescaling(space, optimizer):
+    """Bit for bit, where without it training is; and it does change the training."""
+    weights = draw(TINY, dtype=torch.float32)
+    scales = random_scales(TINY.graph, 2.0, True, torch.Generator().manual_seed(3), torch.float32)
+    images, ends = batch(TINY, dtype=torch.float32)[0], []
+    for start, strength in ((weights, 0.1), (rescale(TINY.graph, weights, scales), 0.1), (weights, 0.0)):
+        chart = space.chart(TINY.graph, start)
+        own, rule = chart.start(), optimizer.transformation()
+        terms = [PathNormPenalty(strength=strength).attach(Scene(TINY, chart, None, (), own, None))]
+        state = rule.init(own)
+        for k in range(5):
+            _, grads = gradient(ChainEngine(TINY), own, *batch(TINY, 16, torch.float32, seed=k))
+            state = move_(rule, point(chart, own), grads, state, torch.full((3,), -1e-3), terms)
+        ends.append(TINY.forward(own, images))
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.allclose(ends[0], ends[2], rtol=1e-3)
+
+
+def test_probes_and_penalty_in_a_run(tmp_path):
+    """Their columns by hand, from the weights that the run kept."""
+    probes = "probes=[path_norm,{name: complexity, alpha: 0.5, images: 50, quantile: 0.1}]"
+    options = ["penalties=[{name: path_norm, strength: 0.01}]", "network.hidden=[6,5]", "seeds=2", "epochs=1"]
+    config = compose([probes, *options, "keep=last", "dtype=float64", "progress=false", f"results={tmp_path}"])
+    run(config)
+    table = load_records(config.folder)
+    data = load_dataset("digits").to("cpu", torch.float64)
+    states = [load_model(config.folder, member).double().state_dict() for member in range(2)]
+    kept = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+    network = mlp((64, 6, 5, 10))
+    last = table[table["epoch"] == 1].sort_values("seed")
+    np.testing.assert_allclose(last["path_norm"], path_norm(network, kept), rtol=1e-10)
+    np.testing.assert_allclose(last["path_norm_penalty"], 0.01 * path_sum(network, kept), rtol=1e-10)
+    index = torch.arange(50) * len(data.train) // 50
+    images, labels = data.normalise(data.train.images[index]), data.train.labels[index]
+    gamma = Complexity(0.5).gamma(network, kept, images[None])
+    np.testing.assert_allclose(last["gamma_net"], gamma, rtol=1e-10)
+    for row, member in zip(last.itertuples(), range(2), strict=True):
+        outputs = network.forward({n: w[member] for n, w in kept.items()}, images)
+        margins = sorted(o[y] - max(o[j] for j in range(10) if j != y) for o, y in zip(outputs, labels, strict=True))
+        assert row.margin == pytest.approx(margins[int(0.1 * 49)].item())
+        assert row.gamma_over_margin == (pytest.approx(row.gamma_net / row.margin) if row.margin > 0 else np.inf)
+
+
+def test_a_network_without_paths_is_refused_before_anything_is_made(tmp_path):
+    for choice in ("optimizer=path_sgd", "penalties=[path_norm]", "probes=[path_norm]", "probes=[complexity]"):
+        config = compose([f"network.name={__name__}:Smooth", choice, f"results={tmp_path / 'none'}"])
+        with pytest.raises(ConfigError, match="no path norm is defined through gelu"):
+            run(config)
+    assert not (tmp_path / "none").exists()
+
+
+@dataclass(frozen=True)
+class Smooth(MLP):
+    """A network with an activation that is not homogeneous, with the keys of the default network."""
+
+    def network(self, inputs, outputs):
+        features, anchor = math.prod(inputs), torch.zeros(1, 1, dtype=torch.long)
+        shapes = {"0.weight": (3, features), "2.weight": (outputs, 3)}
+        graph = Graph(shapes, dict.fromkeys(shapes, Edges(anchor, anchor)), ())
+        return Network(partial(_smooth, features, outputs), graph, (features,), outputs)
+
+
+def _smooth(features, outputs):
+    return nn.Sequential(nn.Linear(features, 3, bias=False), nn.GELU(), nn.Linear(3, outputs, bias=False))
 
 
 @pytest.mark.parametrize("p", [0.0, -1.0, float("inf"), float("nan")])

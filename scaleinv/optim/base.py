@@ -32,7 +32,7 @@ class Point:
         logits: outputs for these images, ``(members, classes, batch)``.
         network: network that is trained.
         chart: chart that it is trained in.
-        buffers: the modules' buffers (running statistics), ``(members, ...)`` by name; not to be changed.
+        statistics: running statistics and other buffers, ``(members, ...)`` by name; not to be changed.
     """
 
     weights: dict[str, Tensor]
@@ -40,7 +40,7 @@ class Point:
     logits: Tensor
     network: Network
     chart: Chart
-    buffers: Mapping[str, Tensor] = field(default_factory=dict)
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
 
     def coords(self) -> Coords:
         """Return the coordinates of the weights, computed at the first call; not to be changed."""
@@ -85,6 +85,14 @@ class Optimizer(ABC):
     @abstractmethod
     def rule(self) -> GradientTransformation:
         """Return the update rule, with its memory."""
+
+    def check(self, network: Network) -> None:
+        """Check that it can train the network, before anything is trained.
+
+        Raises:
+            ValueError: it cannot; the message says why.
+        """
+        return
 
     def transformation(self) -> GradientTransformation:
         """Return the update rule with its contract enforced, and without its memory if ``memory`` is False."""

@@ -12,6 +12,8 @@ from scaleinv.optim.base import GradientTransformation, Optimizer, Point, State,
 from scaleinv.spaces.base import Coords
 from scaleinv.symmetry.complexity import COVARIANCE, Complexity
 from scaleinv.symmetry.members import PerMember
+from scaleinv.symmetry.network import Network
+from scaleinv.symmetry.path_norm import require_paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,10 @@ class DDPSGD(Optimizer):
         if self.probes < 0:
             raise ValueError(f"probes must be a number of vectors, or 0 for the exact metric, got {self.probes}")
 
+    def check(self, network: Network) -> None:
+        """Refuse networks without paths; see :meth:`Optimizer.check`."""
+        require_paths(network)
+
     def rule(self) -> GradientTransformation:
         """Return the division by kappa, with momentum, followed by the decay."""
         complexity = Complexity(self.alpha, self.moment)
@@ -57,6 +63,6 @@ class DDPSGD(Optimizer):
             if self.probes:
                 state["step"] += 1
                 signs = lambda group, nodes: random_signs(state["step"], group, (self.probes, nodes), some.dtype)  # noqa: E731
-            return complexity.curvature(point.network, point.weights, point.images, point.buffers, signs)
+            return complexity.curvature(point.network, point.weights, point.images, point.statistics, signs)
 
         return chain(steepest(metric, self.momentum, init), add_decayed(self.weight_decay))

@@ -10,7 +10,8 @@ from scaleinv.optim._steepest import steepest
 from scaleinv.optim.base import GradientTransformation, Optimizer, Point, State, add_decayed, chain
 from scaleinv.symmetry.fisher import LIKELIHOODS, SOFTMAX, fisher_diagonal
 from scaleinv.symmetry.members import PerMember, per_entry
-from scaleinv.symmetry.path_norm import path_curvature
+from scaleinv.symmetry.network import Network
+from scaleinv.symmetry.path_norm import path_curvature, require_paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +42,19 @@ class NaturalGradient(Optimizer):
         if not (torch.as_tensor(self.damping) >= 0).all():
             raise ValueError(f"damping must be at least 0, got {self.damping}")
 
+    def check(self, network: Network) -> None:
+        """Refuse networks without paths; see :meth:`Optimizer.check`."""
+        require_paths(network)
+
     def rule(self) -> GradientTransformation:
         """Return the division by the Fisher diagonal, with momentum, followed by the decay."""
 
         def metric(point: Point, state: State) -> dict[str, Tensor]:
-            fisher = fisher_diagonal(point.network, point.weights, point.images, self.likelihood, point.buffers)
+            fisher = fisher_diagonal(point.network, point.weights, point.images, self.likelihood, point.statistics)
             if isinstance(self.damping, Tensor) or self.damping:
-                for name, kappa in path_curvature(point.network, point.weights, point.buffers).items():
-                    damping = per_entry(torch.as_tensor(self.damping, dtype=kappa.dtype, device=kappa.device), kappa)
-                    fisher[name] = fisher[name] + damping * kappa
+                for name, kappa in path_curvature(point.network, point.weights, point.statistics).items():
+                    share = per_entry(self.damping, kappa) if isinstance(self.damping, Tensor) else self.damping
+                    fisher[name] = fisher[name] + share * kappa
             return fisher
 
         return chain(steepest(metric, self.momentum, lambda coords: {}), add_decayed(self.weight_decay))

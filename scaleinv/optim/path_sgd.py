@@ -8,7 +8,8 @@ from torch import Tensor
 from scaleinv.optim._steepest import steepest
 from scaleinv.optim.base import GradientTransformation, Optimizer, Point, State, add_decayed, chain
 from scaleinv.symmetry.members import PerMember
-from scaleinv.symmetry.path_norm import path_curvature
+from scaleinv.symmetry.network import Network
+from scaleinv.symmetry.path_norm import path_curvature, require_paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +28,14 @@ class PathSGD(Optimizer):
     momentum: PerMember = 0.0
     weight_decay: PerMember = 0.0
 
+    def check(self, network: Network) -> None:
+        """Refuse networks without paths; see :meth:`Optimizer.check`."""
+        require_paths(network)
+
     def rule(self) -> GradientTransformation:
         """Return the division by kappa, with momentum, followed by the decay."""
 
         def metric(point: Point, state: State) -> dict[str, Tensor]:
-            return path_curvature(point.network, point.weights, point.buffers)
+            return path_curvature(point.network, point.weights, point.statistics)
 
         return chain(steepest(metric, self.momentum, lambda coords: {}), add_decayed(self.weight_decay))

@@ -50,8 +50,9 @@ class Complexity:
         Raises:
             UnsupportedNetworkError: no path norm is defined through an operation; the message names it.
         """
-        alphas = torch.as_tensor(self.alpha, dtype=images.dtype, device=images.device)
-        options = (images, alphas.expand(len(next(iter(weights.values())))), self.spread)
+        members = len(next(iter(weights.values())))
+        alphas = self.alpha.to(images) if isinstance(self.alpha, Tensor) else images.new_full((members,), self.alpha)
+        options = (images, alphas, self.spread)
         if network.chain:
             return ChainSamples(network, weights, *options)
         return ProgramSamples(network, weights, buffers, *options)

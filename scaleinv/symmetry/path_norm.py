@@ -157,6 +157,16 @@ def whole_buffers(network: Network, weights: Weights, buffers: Weights | None) -
     return {name: b[0].to(like.device).expand(*members, *b.shape[1:]) for name, b in fresh.items()}
 
 
+def require_paths(network: Network) -> None:
+    """Refuse networks without a path norm.
+
+    Raises:
+        UnsupportedNetworkError: no path norm is defined through an operation; the message names it.
+    """
+    if not network.chain:
+        path_sum(network, network.init([0]))
+
+
 def total(outputs: Any) -> Tensor:
     """Add up the sums over the paths to the outputs.
 

@@ -258,9 +258,10 @@ def _windows(x: Tensor, size: Any) -> Tensor:
     """Return how many elements each window of an adaptive pool has."""
     counts = []
     for into, out in zip(x.shape[-2:], _pair(size), strict=True):
-        out = into if out is None else out
-        counts.append([-(-(i + 1) * into // out) - i * into // out for i in range(out)])
-    rows, columns = (torch.tensor(c, dtype=x.dtype, device=x.device) for c in counts)
+        first = torch.arange((into if out is None else out) + 1, device=x.device) * into
+        starts, ends = first // (len(first) - 1), -(-first // (len(first) - 1))
+        counts.append((ends[1:] - starts[:-1]).to(x))
+    rows, columns = counts
     return rows[:, None] * columns
 
 

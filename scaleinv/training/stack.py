@@ -143,6 +143,7 @@ class Stack:
         self.lrs = torch.tensor([m.at[LR] for m in members], dtype=torch.float64, device=self.device)
         self._step_size = -self.lrs.to(dtype)
         self._progress = Progress(self.lrs.new_zeros(()), cell.steps_per_epoch, cell.epochs)
+        cell.optimizer.check(network)
         self.rule = cell.optimizer.transformation()
         self.state = self.rule.init(self.weights)
         count = len(members)
