@@ -49,8 +49,8 @@ def model_path_norm(model: nn.Module, example: Tensor, p: float = 2.0) -> float:
     visitor = PathVisitor(finite_positive(p), power(p))
     kept = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     tensors = {name: t.detach().double() if t.is_floating_point() else t for name, t in kept.items()}
-    ones = torch.ones(1, *example.shape[1:], dtype=torch.float64, device=example.device)
-    return total(Program.trace(model, example).run(tensors, Sums(ones), visitor)).item() ** (1 / p)
+    ones: Any = Sums(torch.ones(1, *example.shape[1:], dtype=torch.float64, device=example.device))
+    return total(Program.trace(model, example).run(tensors, ones, visitor)).item() ** (1 / p)
 
 
 def path_sum(network: Network, weights: Weights, p: float = 2.0, buffers: Weights | None = None) -> Tensor:

@@ -1,6 +1,5 @@
 """A batch in a network: the complexity of every node, and its curvature by every weight (maths.md, section 7)."""
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -199,9 +198,9 @@ class ProgramSamples(Samples):
         """Yield every node alone, or signed sums of all nodes, as coefficients by operation, ``(members, 1, ...)``."""
         if signs is None:
             for name, size in sizes.items():
-                for position in itertools.product(*map(range, size.shape[1:])):
+                for node in range(size[0].numel()):
                     own = torch.zeros_like(size)
-                    own[:, *position] = size[:, *position]
+                    own.flatten(1)[:, node] = size.flatten(1)[:, node]
                     yield {name: own.unsqueeze(1)}
             return
         drawn = [signs(i, size[0].numel()).view(-1, *size.shape[1:]) for i, size in enumerate(sizes.values())]
