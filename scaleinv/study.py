@@ -19,8 +19,9 @@ from typing import Any
 from omegaconf import OmegaConf
 from tqdm import tqdm
 
-from scaleinv.report.claims import judge_all, print_table
+from scaleinv.report.claim_tables import print_table
 from scaleinv.report.figures.__main__ import draw_all
+from scaleinv.report.judging import judge_all
 from scaleinv.report.release import departures
 from scaleinv.runs.composing import composer
 from scaleinv.runs.config import Config, parse
@@ -236,9 +237,7 @@ def main() -> None:
         errors += draw_all(
             folder, folder / "figures", f"python -m scaleinv.report.figures all {folder} --out {folder}/figures"
         )
-        table, problems = judge_all(folder)
-        print_table(table)
-        errors += problems
+        print_table(judge_all(folder))
         compare(folder, conf_folder().parent / "results" / "release" / profile)
     except UserError as error:
         sys.exit(str(error))

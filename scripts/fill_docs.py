@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scaleinv.report.claims import summary_markdown
+from scaleinv.report.claim_tables import summary_markdown
 
 ROOT = Path(__file__).parents[1]
 RELEASE = ROOT / "results" / "release"
@@ -66,12 +66,12 @@ def fill(text: str, marker: str, content: str) -> str:
 def finding() -> str:
     """Return one sentence on the effects of start and space, with the interval."""
     table = pd.read_csv(RELEASE / "claims.csv").set_index(["claim", "case"])
-    row = table.loc[("start matters more than space", "SGD, weight and cycle space")]
+    row = table.loc[("start_matters_more_than_space", "SGD, weight and cycle space")]
     told = json.loads((RELEASE / "release.json").read_text())
     return (
         "One finding, SGD on MNIST: overwriting the skeleton of the drawn weights moves the best loss by more than"
         f" training in\ncycle space instead of weight space; the main effects on log loss differ by {row['effect']:.2f}"
-        f" [{row['low']:.2f}, {row['high']:.2f}], {row['n']} paired seeds\n(percentile bootstrap, 95 %;"
+        f" [{row['low']:.2f}, {row['high']:.2f}], {row['n']} paired seeds\n(studentised bootstrap, 95 %;"
         f" {', '.join(told['devices'])}, torch {told['versions']['torch']}; `make claims`;"
         " [all claims](docs/results.md)).\n"
     )

@@ -1,86 +1,89 @@
-"""Promise: a verdict is what the numbers say, and numbers that say nothing decide nothing."""
+"""Promise: a verdict is what the numbers say, numbers that say nothing decide nothing, each verdict has its rule."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from audited import RUNS, require_audited
 
-from scaleinv.report.claims import (
-    CLAIMS,
+from scaleinv.report.claim_tables import as_markdown, counts, summary_markdown, write_claims
+from scaleinv.report.claims.base import FEWEST, MEASURED, Case, Claim, denied, judged
+from scaleinv.report.claims.g_space_does_not_improve import GSpaceDoesNotImprove
+from scaleinv.report.effects.intervals import estimate_mean
+from scaleinv.report.effects.verdicts import (
     CONFIRMED,
+    EQUIVALENT,
     REFUTED,
     UNDECIDED,
-    Effect,
-    as_markdown,
-    bootstrap,
-    is_above,
-    is_below,
-    is_within,
-    judge_all,
-    range_difference,
-    ratio,
-    ratio_at,
-    write_claims,
+    Margin,
+    judge_lower,
 )
+from scaleinv.report.judging import NOT_RECORDED, judge_all, known_claims
 from scaleinv.report.members import best_lr, decades_of_good, good_range
+from scaleinv.report.studies import Study
 from scaleinv.runs.errors import UserError
 
+RELEASE = Path(__file__).parents[1] / "results" / "release"
 LRS = [0.001, 0.01, 0.1, 1.0]
 
 
-def losses(level, seeds=10, noise=0.02, curve=(3.0, 1.5, 1.0, 4.0), seed=0):
-    """Losses, seeds x learning rates, whose best is about ``level``; seeds share most of their luck."""
-    generator = np.random.default_rng(seed)
-    luck = np.random.default_rng(99).normal(scale=0.3, size=(seeds, 1))
-    own = generator.normal(scale=noise, size=(seeds, len(LRS)))
-    return pd.DataFrame(level * np.array(curve) * np.exp(luck + own), columns=LRS, index=range(seeds))
+def around(center, n=10, spread=0.02):
+    """An estimate of a log ratio from n seeds."""
+    return estimate_mean(center + spread * np.linspace(-1, 1, n)).as_ratio()
 
 
-def test_pairing_sees_what_the_luck_of_the_seeds_hides():
-    effect = ratio(losses(0.9, seed=1), losses(1.0, seed=2))
-    assert effect.low < 0.9 < effect.high
-    assert effect.high < 0.95
-    assert is_below(effect, 1) == CONFIRMED
-    assert is_above(effect, 1) == REFUTED
+def case(center, judge=judge_lower, n=10, epochs=20):
+    return judged("mnist", "a ratio", around(center, n), judge, Margin(0.05, "noise"), epochs=epochs)
 
 
-def test_no_effect_is_undecided_or_equal():
-    effect = ratio(losses(1.0, seed=1), losses(1.0, seed=2))
-    assert effect.low < 1 < effect.high
-    assert is_below(effect, 1) == is_above(effect, 1) == UNDECIDED
-    assert is_within(effect, 0.9, 1.1) == CONFIRMED
+class Better(Claim):
+    """A claim that is judged by cases of the test's own."""
+
+    source, quote = "T 0", "better"
+
+    def cases(self, study):
+        """Yield none."""
+        yield from ()
 
 
-def test_two_seeds_decide_nothing():
-    assert is_below(ratio(losses(0.5, seeds=2), losses(1.0, seeds=2)), 1) == UNDECIDED
+def test_a_claim_and_its_negation_share_one_rule():
+    for center, lower in ((-0.2, CONFIRMED), (0.2, REFUTED), (0.0, EQUIVALENT), (-0.05, UNDECIDED)):
+        assert case(center).verdict == lower
+    assert case(-0.2, denied(judge_lower)).verdict == REFUTED
+    assert case(0.0, denied(judge_lower)).verdict == case(0.2, denied(judge_lower)).verdict == CONFIRMED
+    assert case(-0.05, denied(judge_lower)).verdict == UNDECIDED
+    assert "below 0.951: confirmed" in case(-0.2).judgement.rule
+    assert "noise" in case(-0.2).judgement.rule
 
 
-def test_a_diverged_member_is_infinite_and_another_rate_is_taken():
-    one = losses(1.0)
-    one.loc[3, 0.1] = np.inf
-    effect = ratio(one, losses(1.0))
-    assert effect.value == pytest.approx(1.5, rel=0.05)
-    assert ratio_at(one, losses(1.0), 0.1).value == np.inf
+def test_few_seeds_and_grid_edges_decide_nothing():
+    assert case(-0.2, n=FEWEST - 1).verdict == UNDECIDED
+    assert case(-0.2, n=FEWEST - 1).judgement.rule.startswith("fewer than 5 seeds")
+    edge = judged("mnist", "a ratio", around(-0.2), judge_lower, at_edge=True)
+    assert edge.verdict == "undecided (grid edge)"
 
 
-def test_the_choice_of_the_rate_is_part_of_the_interval():
-    """Two rates that are equally good: choosing between them in each resample widens the interval downwards."""
-    flat = losses(1.0, noise=0.3, curve=(1.0, 1.0, 1.0, 1.0), seed=5)
-    fixed = bootstrap(lambda seeds: float(np.log(flat[0.1].to_numpy())[seeds].mean()), len(flat))
-    chosen = bootstrap(lambda seeds: float(np.log(flat.to_numpy())[seeds].mean(0).min()), len(flat))
-    assert chosen.value <= fixed.value
-    assert chosen.low < fixed.low
+def test_a_claim_gets_one_verdict_from_the_cases_that_decide():
+    claim = Better()
+    good, bad, none = case(-0.2), case(0.2), case(0.0)
+    assert claim.verdict([good]).verdict == claim.verdict([good, good]).verdict == CONFIRMED
+    assert claim.verdict([good, bad]).verdict == claim.verdict([good, none]).verdict == REFUTED
+    assert claim.verdict([good, bad.beside()]).verdict == CONFIRMED
+    assert claim.verdict([none]).verdict == EQUIVALENT
+    assert claim.verdict([case(-0.05), good]).verdict == UNDECIDED
+    assert Case("mnist", "", around(0.1), None, decides=False).verdict == MEASURED
+    assert claim.verdict([bad.beside()]).verdict == UNDECIDED
 
 
-def test_the_interval_covers():
-    """A 95 % percentile interval of 20 seeds misses the truth in about one of twelve trials, not in one of three."""
-    missed = 0
-    for trial in range(60):
-        sample = np.random.default_rng(trial).normal(size=20)
-        effect = bootstrap(lambda seeds, sample=sample: float(sample[seeds].mean()), 20)
-        missed += not effect.low <= 0 <= effect.high
-    assert missed <= 12
+def test_a_claim_about_long_training_says_that_short_training_cannot_decide_it(monkeypatch):
+    monkeypatch.setattr(Better, "needs_epochs", 150)
+    verdict = Better().verdict([case(-0.2, epochs=20), case(-0.2, epochs=10)])
+    assert verdict.verdict == UNDECIDED
+    assert verdict.rule.startswith("needs 150 epochs, the records have 10; at this budget confirmed")
+    assert Better().verdict([case(-0.2, epochs=150)]).verdict == CONFIRMED
 
 
 def test_range_of_good_rates():
@@ -88,8 +91,6 @@ def test_range_of_good_rates():
     assert decades_of_good(np.array(LRS), np.array([1.0, 1.0, 1.0, 1.0])) == pytest.approx(4)
     assert decades_of_good(np.array([0.1]), np.array([1.0])) == 0
     assert decades_of_good(np.array(LRS), np.full(4, np.inf)) == 0
-    wide, narrow = losses(1.0, curve=(1.05, 1.0, 1.02, 4.0), noise=0.001), losses(1.0, noise=0.001)
-    assert range_difference(wide, narrow).value == pytest.approx(2)
 
 
 def test_best_lr_says_when_it_is_at_the_edge():
@@ -99,24 +100,85 @@ def test_best_lr_says_when_it_is_at_the_edge():
     assert good_range(best, ["m"]).loc["a"] == pytest.approx(1)
 
 
-def test_within():
-    assert is_within(Effect(1, 0.99, 1.01, 9), 0.95, 1.05) == CONFIRMED
-    assert is_within(Effect(1, 0.9, 1.01, 9), 0.95, 1.05) == UNDECIDED
-    assert is_within(Effect(1, 1.06, 1.2, 9), 0.95, 1.05) == REFUTED
-
-
 def test_claims_without_records_say_what_makes_them(tmp_path):
     index = {"profile": "cpu", "experiments": {"memory": {"command": "scaleinv-run experiment=memory", "runs": ["a"]}}}
     (tmp_path / "index.json").write_text(json.dumps(index))
-    table, problems = judge_all(tmp_path)
-    assert table.empty
-    assert len(problems) == len(CLAIMS)
-    assert any("mend:  scaleinv-run experiment=memory" in text for text in problems)
+    table = judge_all(tmp_path)
+    assert set(table["verdict"]) == set(table["claim_verdict"]) == {NOT_RECORDED}
+    assert len(table) == len(known_claims())
+    rules = table.set_index("claim")["claim_rule"]
+    assert "scaleinv-run experiment=memory" in rules["g_space_does_not_improve"]
+    assert counts(table) == f"{len(table)} not recorded"
+    assert as_markdown(table).count("not recorded") >= len(table)
+
+
+def test_every_claim_is_quoted_with_its_source():
+    claims = known_claims()
+    assert len({claim.name for claim in claims}) == len(claims) >= 28
+    letters = re.findall(
+        r"^\| ([A-Z0-9]+)[,| ]", (RELEASE.parents[1] / "docs" / "sources.md").read_text(), re.MULTILINE
+    )
+    for claim in claims:
+        assert claim.quote
+        assert claim.source.split()[0] in letters, claim.name
+
+
+# What an audit computed from the released records on its own. A study that was trained longer has other numbers.
+AUDITED = {
+    ("g_sgd_is_less_sensitive", "mnist, sensitivity"): ("memory", -0.318, -0.381, -0.254),
+    ("g_sgd_is_less_sensitive", "cifar10, sensitivity"): ("memory", -0.152, -0.205, -0.100),
+    ("fixing_and_g_are_robust", "mnist, SGD / fixed, sensitivity"): ("fig_4_4", -0.205, -0.346, -0.063),
+    ("fixed_sgd_is_better", "mnist, best epoch"): ("fig_4_4", 1.113, 0.924, 1.341),
+    ("fixed_sgd_is_better", "mnist, held out"): ("heldout", 1.072, 1.038, 1.107),
+    ("g_sgd_outperforms_sgd", "cifar10, best epoch"): ("memory", 0.945, 0.910, 0.982),
+    ("published_g_adam_underperforms", "cifar10, vs SGD / weight, best epoch"): ("memory", 0.964, 0.917, 1.013),
+    ("fixed_sgd_behaves_like_g_sgd", "equal starts, loss"): ("start_or_space", 0.990, 0.963, 1.018),
+    ("reparametrized_networks_are_unstable", "SGD / weight, divergence"): ("unbalanced", 0.311, 0.160, 0.462),
+}
+
+
+@pytest.fixture(scope="module")
+def released():
+    """The verdicts on the claims from the released records."""
+    return judge_all(RELEASE / "cpu").set_index(["claim", "case"])
+
+
+@pytest.mark.parametrize("key", AUDITED, ids=lambda key: f"{key[0]}: {key[1]}")
+def test_the_audit_s_numbers_come_out(released, key):
+    experiment, *expected = AUDITED[key]
+    row = released.loc[key]
+    require_audited(RELEASE / "cpu", experiment)
+    assert tuple(round(float(row[end]), 3) for end in ("effect", "low", "high")) == pytest.approx(expected, abs=1.1e-3)
+
+
+def test_verdicts_on_the_release(released):
+    """Which quantity decides: what the audit found to be judged by the wrong one."""
+    deciding = released[released["decides"]]
+    assert (deciding["holm"] >= deciding["p"]).all()
+    assert released.loc[~released["decides"], "holm"].isna().all()
+    for experiment in RUNS:
+        require_audited(RELEASE / "cpu", experiment)
+    verdicts = released.groupby("claim")["claim_verdict"].first()
+    assert verdicts["memory_does_not_translate"] == CONFIRMED
+    assert verdicts["fixed_sgd_behaves_like_g_sgd"] in (CONFIRMED, UNDECIDED)
+    assert verdicts["start_matters_more_than_space"] == REFUTED
+    assert verdicts["reparametrized_networks_are_unstable"] == CONFIRMED
+    assert verdicts["g_sgd_is_less_sensitive"] == CONFIRMED
+    assert verdicts["overwriting_makes_the_difference"] == CONFIRMED
+    assert verdicts["adam_is_best"] == UNDECIDED  # about 150 epochs
+
+
+def test_only_the_records_of_one_data_set_are_compared(released):
+    """Each data set has cases of its own; none pools them."""
+    study = Study(RELEASE / "cpu")
+    for case_ in GSpaceDoesNotImprove().cases(study):
+        assert case_.name.split(",")[0] in ("mnist", "cifar10")
+    with pytest.raises(UserError, match="several data sets"):
+        study.losses("memory", "SGD / weight")
 
 
 def test_claims_are_not_written_over_other_files(tmp_path):
-    texts = {"claim": "c", "source": "T 1", "quote": "q", "case": "x", "verdict": CONFIRMED, "measures": "m"}
-    table = pd.DataFrame([{**texts, "effect": 1.0, "low": 0.9, "high": 1.1, "n": 5}])
+    table = judge_all(RELEASE / "cpu").head(3)
     mine = tmp_path / "notes.v2.md"
     mine.write_text("mine")
     with pytest.raises(UserError, match="did not write"):
@@ -125,16 +187,15 @@ def test_claims_are_not_written_over_other_files(tmp_path):
     for _ in range(2):
         write_claims(table, tmp_path / "claims.v2")
     assert {path.name for path in tmp_path.iterdir()} == {"notes.v2.md", "claims.v2.csv", "claims.v2.md"}
+    read = pd.read_csv(tmp_path / "claims.v2.csv")
+    assert as_markdown(read) == (tmp_path / "claims.v2.md").read_text()
 
 
-def test_every_claim_is_quoted_once():
-    assert len({one.name for one in CLAIMS}) == len(CLAIMS) >= 15
-    assert all(one.quote and one.source.split()[0] in ("T", "M") for one in CLAIMS)
-
-
-def test_markdown_names_a_claim_once():
-    row = {"claim": "c", "source": "T 1", "quote": "q", "case": "x", "verdict": CONFIRMED, "effect": 1.0, "low": 0.9,
-           "high": 1.1, "n": 5, "measures": "m"}  # fmt: skip
-    text = as_markdown(pd.DataFrame([row, {**row, "case": "y"}]))
-    assert text.count("“q”") == 1
-    assert "1 [0.9, 1.1]" in text
+def test_tables_name_a_claim_once_and_print_its_rule(released):
+    table = released.reset_index()
+    rows = table[table["claim"] == "g_space_does_not_improve"]
+    text = as_markdown(rows)
+    assert text.count("### “") == 1
+    assert rows.iloc[0]["rule"] in text
+    assert f"**{rows.iloc[0]['claim_verdict']}**" in text
+    assert summary_markdown(table).count("\n| “") == table["claim"].nunique()

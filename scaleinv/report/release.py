@@ -15,14 +15,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scaleinv.report.claims import judge_all, write_claims
+from scaleinv.report.claim_tables import write_claims
 from scaleinv.report.figures.__main__ import draw_all, known_figures
+from scaleinv.report.judging import judge_all
 from scaleinv.report.members import best_epochs, member_columns
 from scaleinv.report.output import ForeignError, refuse_foreign
 from scaleinv.runs.errors import UserError
 from scaleinv.runs.folder import RunFolder, write_atomically
 from scaleinv.runs.records import INDEX, experiment_runs, load_experiment, read_config, read_index
 
+# Version of what a release holds; tests compare a release of this version with what this code makes of its records.
+FORMAT = 2
 # Files of a run that a release keeps.
 RELEASED = ("config.yaml", "command.txt", "manifest.json", "metrics.csv.gz")
 # The first one identifies a release, so that the others may be replaced.
@@ -77,9 +80,9 @@ def publish(study: Path, out: Path) -> dict[str, Any]:
     problems = draw_all(
         folder, out / "figures", f"python -m scaleinv.report.figures all {folder} --out {out / 'figures'}"
     )
-    table, unjudged = judge_all(folder)
-    if problems or unjudged:
-        raise IncompleteError("; ".join(problems + unjudged), folder)
+    if problems:
+        raise IncompleteError("; ".join(problems), folder)
+    table = judge_all(folder)
     summary = _account(folder, index)
     contents = (json.dumps(summary, indent=2) + "\n", readme(summary), page(summary, table, out))
     for page_name, content in zip(PAGES, contents, strict=True):
@@ -146,6 +149,7 @@ def _account(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
     }
     manifests = list(unique.values())
     return {
+        "format": FORMAT,
         "profile": index["profile"],
         "runs": len(manifests),
         "members": sum(manifest.get("members", 0) for manifest in manifests),

@@ -136,17 +136,19 @@ def _judge(estimate: Estimate, margin: Margin, verdicts: tuple[str, str, str], a
 def conjunction(parts: Sequence[Judgement]) -> Judgement:
     """Judge a claim about several cases together ("consistently", "on both data sets").
 
-    Confirmed if all cases are, which needs no correction for their number; refuted if any case is; otherwise undecided.
+    Confirmed if all cases are, which needs no correction for their number; refuted if any case is, or is equivalent,
+    because a claimed effect is then not there; otherwise undecided.
     """
     if not parts:
         raise UserError("a claim without cases cannot be judged")
     verdicts = [part.verdict for part in parts]
-    rule = f"all of {len(parts)} cases confirmed: confirmed; any refuted: refuted; otherwise undecided"
+    rule = f"all of {len(parts)} cases confirmed: confirmed; any refuted or equivalent: refuted; otherwise undecided"
     if all(verdict == CONFIRMED for verdict in verdicts):
         return Judgement(CONFIRMED, rule, max(part.p for part in parts))
-    if REFUTED in verdicts:
+    against = [verdict in (REFUTED, EQUIVALENT) for verdict in verdicts]
+    if any(against):
         corrected = holm([part.p for part in parts])
-        return Judgement(REFUTED, rule, float(min(p for p, v in zip(corrected, verdicts, strict=True) if v == REFUTED)))
+        return Judgement(REFUTED, rule, float(min(p for p, here in zip(corrected, against, strict=True) if here)))
     return Judgement(UNDECIDED, rule, max(part.p for part in parts))
 
 
