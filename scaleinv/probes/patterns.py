@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scaleinv.patterns import measures
-from scaleinv.patterns.bits import keys, mix, pack, require_activations, require_numbers, thesis_hash
+from scaleinv.patterns.bits import keys, mix, pack, require_numbers, thesis_hash
 from scaleinv.patterns.histogram import Histogram, require_prime
 from scaleinv.probes.base import Probe, Reading, Scene
 
@@ -55,7 +55,7 @@ class Patterns(Probe):
 
     def columns(self, scene: Scene) -> tuple[str, ...]:
         """Return one name per layer and measure; see :meth:`Probe.columns`."""
-        names = [*chosen(self.layers, len(widths(scene))), GLOBAL]
+        names = [*chosen(self.layers, len(scene.evaluator.widths(scene.weights))), GLOBAL]
         return tuple(f"patterns_{layer}_{measure}" for layer in names for measure in MEASURES)
 
     def attach(self, scene: Scene) -> "PatternsReading":
@@ -63,18 +63,6 @@ class Patterns(Probe):
         if self.images > len(scene.data.train):
             raise ValueError(f"patterns of {self.images} images need as many, there are {len(scene.data.train)}")
         return PatternsReading(self, scene)
-
-
-def widths(scene: Scene) -> list[tuple[int, int]]:
-    """Return the number of channels and of positions of every activation layer.
-
-    Raises:
-        UnsupportedNetworkError: there is none.
-    """
-    one = scene.data.normalise(scene.data.train.images[:1])
-    inputs = scene.evaluator.hidden_at(scene.weights, one[None])
-    require_activations(inputs)
-    return [(z.shape[1], z.shape[2]) for z in inputs]
 
 
 def chosen(layers: list[int], count: int) -> list[int]:
@@ -95,7 +83,7 @@ class PatternsReading(Reading):
     def __init__(self, probe: Patterns, scene: Scene) -> None:
         """Make room for all looks; with ``every`` above 0, begin with a look at the start."""
         self._probe, self._scene = probe, scene
-        self._widths = widths(scene)
+        self._widths = scene.evaluator.widths(scene.weights)
         self._layers = chosen(probe.layers, len(self._widths))
         members, like = len(scene.members), next(iter(scene.weights.values()))
         looks = 1 + (scene.epochs * scene.steps_per_epoch // probe.every if probe.every else scene.epochs)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from scaleinv.probes._looks import Looks
 from scaleinv.probes.base import Probe, Reading, Scene
-from scaleinv.probes.patterns import widths
 
 if TYPE_CHECKING:
     from scaleinv.training.trial import Trial
@@ -64,7 +63,7 @@ class SensitivityReading(Reading):
         low, high = torch.tensor([probe.lowest, probe.highest], dtype=torch.float64).log10().tolist()
         self._lrs = torch.logspace(low, high, probe.points, dtype=torch.float64, device=device)
         self._members = len(scene.members)
-        layers = len(widths(scene))
+        layers = len(scene.evaluator.widths(scene.weights))
         self._images = probe.images
         self._looks = Looks(probe, scene, distance=(probe.points, layers), by_image=(probe.points, probe.images), lr=())
 

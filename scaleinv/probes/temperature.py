@@ -9,7 +9,6 @@ from torch import Tensor
 from scaleinv.patterns.distance import temperature
 from scaleinv.probes._looks import Looks
 from scaleinv.probes.base import Probe, Reading, Scene
-from scaleinv.probes.patterns import widths
 
 if TYPE_CHECKING:
     from scaleinv.training.trial import Trial
@@ -38,7 +37,7 @@ class Temperature(Probe):
 
     def columns(self, scene: Scene) -> tuple[str, ...]:
         """Return one name per layer and measure; see :meth:`Probe.columns`."""
-        layers = [*range(1, len(widths(scene)) + 1), MEAN]
+        layers = [*range(1, len(scene.evaluator.widths(scene.weights)) + 1), MEAN]
         return tuple(f"{name}_{layer}" for name in ("distance", "temperature", "flips") for layer in layers)
 
     def attach(self, scene: Scene) -> "TemperatureReading":
@@ -53,7 +52,7 @@ class TemperatureReading(Reading):
 
     def __init__(self, probe: Temperature, scene: Scene) -> None:
         """Make room."""
-        self._names, layers = probe.columns(scene), len(widths(scene))
+        self._names, layers = probe.columns(scene), len(scene.evaluator.widths(scene.weights))
         self._looks = Looks(probe, scene, distance=(layers,), flips=(layers,), lr=())
         # The first look of the present epoch, and the number of samples of the layer with the fewest.
         self._first, self._samples = (torch.zeros_like(self._looks.count) for _ in range(2))

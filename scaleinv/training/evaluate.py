@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from scaleinv.losses.base import Loss, Score
+from scaleinv.patterns.bits import require_activations
 from scaleinv.symmetry.graph import Weights
 from scaleinv.symmetry.network import Network
 from scaleinv.training.autograd import make_engine
@@ -26,7 +27,7 @@ class Evaluator:
         """
         self._loss = loss
         self._engine = make_engine(network, statistics)
-        self._slab = Slab(data)
+        self._data, self._slab = data, Slab(data)
         self._activations = network.activations
         self._bytes = slab_bytes(data.scale.device)
 
@@ -71,6 +72,20 @@ class Evaluator:
         finally:
             self._engine.records = False
         return self._engine.hidden()
+
+    def widths(self, weights: Weights) -> list[tuple[int, int]]:
+        """Return the number of channels and of positions of every activation layer, in forward order.
+
+        Args:
+            weights: tensors ``(members, own shape)``, contiguous.
+
+        Raises:
+            UnsupportedNetworkError: the network has no activation.
+        """
+        one = self._slab.normalise(self._data.train.images[:1])
+        hidden = self.hidden_at(weights, one[None])
+        require_activations(hidden)
+        return [(z.shape[1], z.shape[2]) for z in hidden]
 
     def _slabs(self, weights: Weights, split: Split) -> Iterator[Split]:
         """Cut a split into parts of as many images as should be in memory at once."""
