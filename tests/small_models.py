@@ -68,6 +68,9 @@ def chain(*widths: int, act: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential
     return nn.Sequential(*parts[:-1])
 
 
+leaky = nn.LeakyReLU(0.1)  # what reads it has inputs of both signs
+
+
 # Fully connected
 
 
@@ -158,13 +161,15 @@ def divided_channels():
     return Written(lambda m, x: m.b(m.a(x).relu() / m.size), a=nn.Linear(3, 4), size=parameter(4), b=nn.Linear(4, 2))
 
 
-@small((3,), 0, "softmax")
+@small((3,), 0, "softmax", beyond=4 + 2)
 def softmax():
+    """A softmax takes away what is added to all it reads; what it returns adds up to one."""
     return nn.Sequential(nn.Linear(3, 4), nn.Softmax(1), nn.Linear(4, 2))
 
 
-@small((3,), 4, "layer_norm")
+@small((3,), 4, "layer_norm", beyond=3 + 1)
 def layer_norm():
+    """What is added to all channels alike is taken away: a column of weights, and the bias."""
     return nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 2))
 
 
@@ -174,24 +179,24 @@ def layer_norm():
 @small((3,), 4 + 3 + 3)
 def residual():
     return Written(
-        lambda m, x: m.head(m.second(y := (z := m.stem(x)) + m.first(z)) + y),
+        lambda m, x: m.head(leaky((z := leaky((y := leaky(m.stem(x))) + m.first(y))) + m.second(z))),
         stem=nn.Linear(3, 4),
-        first=nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 4)),
-        second=nn.Sequential(nn.ReLU(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 4)),
+        first=chain(4, 3, 4, act=nn.LeakyReLU),
+        second=chain(4, 3, 4, act=nn.LeakyReLU),
         head=nn.Linear(4, 2),
     )
 
 
 @small((3,), 5, "add")
 def skip_from_the_input():
-    return Written(lambda m, x: m.head(x + m.block(x)), block=chain(3, 5, 3), head=nn.Linear(3, 2))
+    return Written(lambda m, x: m.head((x + m.block(x)).relu()), block=chain(3, 5, 3), head=nn.Linear(3, 2))
 
 
 @small((3,), 9)
 def projection():
     return Written(
         lambda m, x: m.head((m.skip(x) + m.block(x)).relu()),
-        skip=nn.Linear(3, 4),
+        skip=nn.Linear(3, 4, bias=False),
         block=chain(3, 5, 4),
         head=nn.Linear(4, 2),
     )
@@ -205,15 +210,27 @@ def concatenated():
     )
 
 
-@small((3,), 4)
+@small((3,), 4, beyond=8)
 def itself_concatenated():
+    """Two columns of the head read the same channel: only their sum matters."""
     return Written(lambda m, x: m.head(torch.cat([y := m.a(x).relu(), y], 1)), a=nn.Linear(3, 4), head=nn.Linear(8, 2))
+
+
+@small((3,), 4 + 3)
+def dense():
+    return Written(
+        lambda m, x: m.head(torch.cat([y := m.a(x).relu(), m.b(y).relu()], 1)),
+        **{"a": nn.Linear(3, 4), "b": nn.Linear(4, 3), "head": nn.Linear(7, 2)},
+    )
 
 
 @small((3,), 4)
 def maximum_of_two():
     return Written(
-        lambda m, x: m.head(torch.maximum(m.a(x), m.b(x))), a=nn.Linear(3, 4), b=nn.Linear(3, 4), head=nn.Linear(4, 2)
+        lambda m, x: m.head(torch.maximum(m.a(x), m.b(x)).relu()),
+        a=nn.Linear(3, 4),
+        b=nn.Linear(3, 4),
+        head=nn.Linear(4, 2),
     )
 
 
@@ -232,21 +249,22 @@ def halves_added():
 @small((3,), 6)
 def rolled_and_sliced():
     return Written(
-        lambda m, x: m.head(m.a(x).relu().roll(1, 1)[:, 1:].flip(1)), a=nn.Linear(3, 6), head=nn.Linear(5, 2)
+        lambda m, x: m.head(torch.stack([(y := m.a(x).relu().roll(1, 1))[:, ::2], y[:, 1::2].flip(1)], 1).flatten(1)),
+        **{"a": nn.Linear(3, 6), "head": nn.Linear(6, 2)},
     )
 
 
 @small((3,), 4)
 def used_twice():
     """The same two layers on the input and on its negative."""
-    return Written(lambda m, x: m.block(x) - m.block(-x.abs()), block=chain(3, 4, 2))
+    return Written(lambda m, x: m.block(x) + m.block(-x.abs()), block=chain(3, 4, 2))
 
 
-@small((3,), 1 + 4)
-def shared_in_the_stream():
-    """A matrix with bias that leads twice from a stream to itself, each of its channels with all others."""
+@small((3,), 3 + 4)
+def used_in_a_row():
+    """The same layer twice in a row."""
     return Written(
-        lambda m, x: m.head(m.both(m.both(m.stem(x).relu()).relu()).relu() + m.free(x).relu() @ m.mix),
+        lambda m, x: m.head(leaky(m.both(leaky(m.both(leaky(m.stem(x))))) + leaky(m.free(x)) @ m.mix)),
         **{"stem": nn.Linear(3, 3), "both": nn.Linear(3, 3), "free": nn.Linear(3, 4), "mix": parameter(4, 3)},
         head=nn.Linear(3, 2),
     )
@@ -334,14 +352,13 @@ def upsampled():
     return net(*parts, width=12)
 
 
-@small((2, 4, 4), 4 + 3)
+@small((2, 4, 4), 4 + 3 + 3)
 def padded_shortcut():
     """The shortcut of ResNets on CIFAR: strided, with channels of zeros."""
+    block = nn.Sequential(nn.Conv2d(4, 3, 1, stride=2), leaky, nn.Conv2d(3, 7, 1))
     return Written(
-        lambda m, x: m.head(
-            (m.b(y := m.a(x).relu()) + F.pad(y[:, :, ::2, ::2], (0, 0, 0, 0, 1, 2))).relu().mean((2, 3))
-        ),
-        **{"a": nn.Conv2d(2, 4, 1), "b": nn.Conv2d(4, 7, 1, stride=2), "head": nn.Linear(7, 2)},
+        lambda m, x: m.head(leaky(m.b(y := leaky(m.a(x))) + F.pad(y[:, :, ::2, ::2], (0, 0, 0, 0, 1, 2))).mean((2, 3))),
+        **{"a": nn.Conv2d(2, 4, 1), "b": block, "head": nn.Linear(7, 2)},
     )
 
 
@@ -360,14 +377,14 @@ def blurred():
 
 @small((2, 4, 4), 3 + 4, "batch_norm")
 def batch_norms():
-    first = nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3), nn.ReLU()
-    return net(*first, nn.Conv2d(3, 4, 2, bias=False), nn.BatchNorm2d(4), nn.ReLU(), width=4)
+    first = nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3, eps=0.01), nn.ReLU()
+    return net(*first, nn.Conv2d(3, 4, 2, bias=False), nn.BatchNorm2d(4, eps=0.01), nn.ReLU(), width=4)
 
 
 @small((3,), 4, "batch_norm", beyond=4)
 def batch_norm_of_biases():
     """In training mode the biases before a batch norm are without effect."""
-    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, eps=0.01), nn.ReLU(), nn.Linear(4, 2))
 
 
 @small((2, 3, 3), 0, "batch_norm")
@@ -378,11 +395,11 @@ def batch_norm_alone():
 @small((2, 3, 3), 4 + 3, "batch_norm")
 def residual_with_batch_norm():
     return Written(
-        lambda m, x: m.head((y := m.stem(x).relu()).mean((2, 3)) + m.block(y).mean((2, 3))),
-        stem=nn.Sequential(nn.Conv2d(2, 4, 1, bias=False), nn.BatchNorm2d(4)),
+        lambda m, x: m.head(((y := m.stem(x).relu())[:, :, 1:, 1:] + m.block(y)).relu().mean((2, 3))),
+        stem=nn.Sequential(nn.Conv2d(2, 4, 1, bias=False), nn.BatchNorm2d(4, eps=0.01)),
         block=nn.Sequential(
-            *(nn.Conv2d(4, 3, 2, bias=False), nn.BatchNorm2d(3), nn.ReLU()),
-            *(nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4)),
+            *(nn.Conv2d(4, 3, 2, bias=False), nn.BatchNorm2d(3, eps=0.01), nn.ReLU()),
+            *(nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4, eps=0.01)),
         ),
         head=nn.Linear(4, 2),
     )
@@ -393,7 +410,7 @@ def norm_first():
     """As in DenseNets: what a batch norm reads is anchored, though it comes from a stream."""
     return Written(
         lambda m, x: m.head(m.norm(torch.cat([x, m.a(x)], 1)).relu().mean((2, 3))),
-        **{"a": nn.Conv2d(2, 2, 1, bias=False), "norm": nn.BatchNorm2d(4), "head": nn.Linear(4, 2)},
+        **{"a": nn.Conv2d(2, 2, 1, bias=False), "norm": nn.BatchNorm2d(4, eps=0.01), "head": nn.Linear(4, 2)},
     )
 
 
@@ -402,15 +419,21 @@ def group_norm():
     return net(nn.Conv2d(2, 4, 2, bias=False), nn.GroupNorm(2, 4), nn.ReLU(), width=16)
 
 
-@small((4, 3), 3 + 5, "layer_norm", "scaled_dot_product_attention", "gelu")
+@small((4, 3), 2 + 3, "scaled_dot_product_attention", beyond=2 * 2 + 2)
 def attention():
-    """A block of a transformer: norms lead to free channels, and so do values of the attention."""
+    """Beyond the values' channels: any matrix between queries and keys, and the bias of the keys."""
     return Written(
-        lambda m, x: m.head(F.gelu(m.up(m.norm(m.out(F.scaled_dot_product_attention(*m.qkv(x).chunk(3, -1))))))).mean(
-            1
-        ),
-        **{"qkv": nn.Linear(3, 15), "out": nn.Linear(5, 3), "norm": nn.LayerNorm(3), "up": nn.Linear(3, 4)},
-        head=nn.Linear(4, 2),
+        lambda m, x: m.head(leaky(m.out(leaky(F.scaled_dot_product_attention(*m.qkv(x).chunk(3, -1))))).mean(1)),
+        **{"qkv": nn.Linear(3, 6), "out": nn.Linear(2, 3), "head": nn.Linear(3, 2)},
+    )
+
+
+@small((4, 3), 4, "matmul", "softmax", beyond=2 * 2)
+def attention_written_out():
+    """Beyond the values' channels: any matrix between queries and keys."""
+    return Written(
+        lambda m, x: m.head(leaky((m.q(x) @ m.k(x).mT / 2).softmax(-1) @ m.v(x)).mean(1)),
+        **{"q": nn.Linear(3, 2), "k": nn.Linear(3, 2, bias=False), "v": nn.Linear(3, 4), "head": nn.Linear(4, 2)},
     )
 
 
@@ -419,7 +442,7 @@ def positions_added():
     """A parameter for every place and channel."""
     return Written(
         lambda m, x: m.head((m.a(x) + m.places).relu().mean(1)),
-        a=nn.Linear(3, 3),
+        a=nn.Linear(3, 3, bias=False),
         places=parameter(4, 3),
         head=nn.Linear(3, 2),
     )

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 import torch
 from small_models import SMALL
-from torch.func import functional_call
+from torch.func import functional_call, jacrev
 
 from scaleinv.symmetry.group import random_scales, rescale
 from scaleinv.symmetry.trace import describe
@@ -23,7 +23,7 @@ def drawn(kind):
     for name, buffer in model.named_buffers():
         if name.endswith("running_mean"):
             buffer.copy_(torch.randn(buffer.shape, generator=generator))
-    images = torch.randn(60, *SMALL[kind].inputs, generator=generator, dtype=torch.float64)
+    images = 3 * torch.randn(80, *SMALL[kind].inputs, generator=generator, dtype=torch.float64)
     return model, describe(model, images[:1]), images
 
 
@@ -55,6 +55,30 @@ def test_a_rescaling_keeps_the_function(kind):
         assert torch.equal(outputs(model, rescale(network.graph, weights, powers), images, training), before)
         after = outputs(model, rescale(network.graph, weights, others), images, training)
         torch.testing.assert_close(after, before, rtol=1e-9, atol=1e-10 * float(before.abs().max()))
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@KINDS
+def test_no_other_rescaling_is_left(kind):
+    """K equals the number of parameters minus the rank of the function's Jacobian."""
+    model, network, images = drawn(kind)
+    assert network.graph.parameters == sum(p.numel() for p in model.parameters())
+    assert network.graph.hidden == SMALL[kind].hidden
+    assert network.graph.parameters <= 2 * len(images)
+
+    def function(weights):
+        # Of one batch alone, gamma could undo what eps does to a rescaling before a batch norm.
+        return torch.cat([outputs(model, weights, part, training=True).flatten() for part in images.chunk(2)])
+
+    free = network.graph.parameters
+    for seed in range(30):  # where a unit is always on, or never, the rank is smaller
+        generator = torch.Generator().manual_seed(seed)
+        jacobian = jacrev(function)({name: draw(p, generator) for name, p in model.named_parameters()})
+        rank = torch.linalg.matrix_rank(torch.cat([j.flatten(1) for j in jacobian.values()], 1), rtol=1e-9)
+        free = min(free, network.graph.parameters - int(rank))
+        if free <= SMALL[kind].hidden + SMALL[kind].beyond:
+            break
+    assert free == SMALL[kind].hidden + SMALL[kind].beyond
 
 
 @KINDS
