@@ -27,12 +27,12 @@ def done(tmp_path_factory):
 def test_one_row_per_method_way_and_seed(done):
     _, records = done
     assert set(records["seed"]) == {0, 1}
-    counts = records.groupby(["method", "combine"])["networks"].agg(["size", "first"])
+    counts = records.groupby(["method_label", "combine"])["networks"].agg(["size", "first"])
     assert {key: tuple(row) for key, row in counts.iterrows()} == {
         ("one", "predictions"): (2, 1),
         **{(way, kind): (2, 2) for way in ("snapshots", "seeds") for kind in ("predictions", "weights", "balanced")},
     }
-    plain = records[records["combine"] == "predictions"].set_index(["method", "seed"])
+    plain = records[records["combine"] == "predictions"].set_index(["method_label", "seed"])
     assert (plain.loc["one", "disagreement"] == 0).all()
     assert (plain.loc["seeds", "disagreement"] > 0).all()
     assert (plain["nll"] > 0).all()
@@ -55,7 +55,7 @@ def test_a_snapshot_read_back_gives_the_bits_of_training(done):
         row = trained[(trained["seed"] == 1) & (trained["epoch"] == epoch)].iloc[0]
         assert float((z.argmax(1) == dataset.val.labels).double().mean()) == row["val_accuracy"]
     wanted = score(torch.stack(logits).double().softmax(-1), dataset.val.labels)
-    chosen = (records["method"] == "snapshots") & (records["seed"] == 1) & (records["combine"] == "predictions")
+    chosen = (records["method_label"] == "snapshots") & (records["seed"] == 1) & (records["combine"] == "predictions")
     found = records[chosen].iloc[0]
     for name, value in vars(wanted).items():
         assert found[name] == pytest.approx(value, rel=1e-5), name

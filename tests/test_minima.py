@@ -7,10 +7,12 @@ from torch import nn
 
 import scaleinv
 from scaleinv.minima import models, predictions, weights
+from scaleinv.networks.mlp import mlp
 from scaleinv.symmetry.balance import balance
 from scaleinv.symmetry.group import random_scales, rescale
 from scaleinv.symmetry.network import UnsupportedNetworkError
 from scaleinv.symmetry.orbit import along_orbit, balanced
+from scaleinv.symmetry.permutation import permute
 
 GRAPH = TINY.graph
 
@@ -58,6 +60,57 @@ def test_barrier_between_gauges_of_one_network_is_gone_in_the_balanced_one():
     assert flat.height == pytest.approx(0, abs=1e-12)
     assert hill.height > 0.1
     torch.testing.assert_close(hill.losses[0], hill.losses[-1])
+
+
+def test_a_planted_permutation_of_another_gauge_is_found_only_after_balancing():
+    """Of ten nearly equal networks, permuted and rescaled: all in the balanced gauge, few in the weights."""
+    network = mlp((20, 12, 12, 5))
+    found = {"permutation": 0, "both": 0}
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+        first = member(draw(network, seed=seed), 0)
+        noisy = {n: w + 0.02 * torch.randn(w.shape, generator=generator, dtype=w.dtype) for n, w in first.items()}
+        order = [torch.zeros(1, dtype=torch.long)]
+        order += [b.start + torch.randperm(b.stop - b.start, generator=generator) for b in network.graph.blocks]
+        moved = rescale(
+            network.graph,
+            permute(network.graph, noisy, torch.cat(order)),
+            random_scales(network.graph, 2.0, generator=generator),
+        )
+        for modulo in found:
+            found[modulo] += bool(weights.distance(network, first, moved, modulo) < 2)
+    assert found["both"] == 10
+    assert found["permutation"] < 5
+    assert weights.distance(network, first, moved, "both") < 0.2 * weights.distance(network, first, moved, "scale")
+
+
+def test_a_network_with_convolutions_and_batch_norm():
+    """The function's own average is itself; a rescaling and a permutation are seen through."""
+
+    def make():
+        return nn.Sequential(
+            nn.Conv2d(1, 3, 3, padding=1),
+            nn.BatchNorm2d(3),
+            nn.ReLU(),
+            nn.Conv2d(3, 4, 3),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(16, 2),
+        ).double()
+
+    a, b = make(), make()
+    images, labels = torch.randn(12, 1, 4, 4, dtype=torch.float64), torch.arange(12) % 2
+    models.reestimate(a, images)
+    b.load_state_dict(a.state_dict())
+    with torch.no_grad():
+        b[3].weight.mul_(4.0)
+        b[3].bias.mul_(4.0)
+        b[6].weight.div_(4.0)
+    assert scaleinv.distance(a, b, "none", images) > 1
+    assert scaleinv.distance(a, b, "scale", images) == 0
+    mean = scaleinv.average([a, b], "scale", images)
+    torch.testing.assert_close(mean(images), a.eval()(images))
+    assert scaleinv.barrier(a, b, images, labels, "both", 5).height == pytest.approx(0, abs=1e-9)
 
 
 def test_the_orbit_is_split_off():

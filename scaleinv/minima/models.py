@@ -35,19 +35,21 @@ class Barrier:
         return float((self.losses - line).max())
 
 
-def distance(a: nn.Module, b: nn.Module, modulo: str = "scale") -> float:
+def distance(a: nn.Module, b: nn.Module, modulo: str = "scale", example: Tensor | None = None) -> float:
     """Compute the Euclidean distance between the weights of two models of one architecture.
 
     Args:
         a: a model that :func:`scaleinv.symmetry.trace.describe` covers.
         b: another one, with tensors of the same names and shapes.
-        modulo: ``none`` compares the weights as they are, ``scale`` in the balanced gauge.
+        modulo: ``none`` compares the weights as they are, ``scale`` in the balanced gauge, ``permutation`` after
+            matching the hidden channels of ``b`` to those of ``a``, ``both`` after both.
+        example: a batch of inputs, which only chains of layers can do without.
 
     Raises:
         UnsupportedNetworkError: a model is not covered, or they are of different architectures.
         ValueError: no such ``modulo``, or a network has no balanced gauge.
     """
-    network, (first, second) = _together([a, b])
+    network, (first, second) = _together([a, b], example)
     return float(weights.distance(network, first, second, modulo))
 
 
@@ -55,9 +57,10 @@ def average(models: Sequence[nn.Module], modulo: str = "scale", images: Tensor |
     """Average the weights of several models of one architecture; arguments and errors as in :func:`distance`.
 
     Args:
-        models: the models.
+        models: the models; the channels of the others are matched to those of the first.
         modulo: see :func:`distance`.
-        images: images to estimate the running statistics of batch norm from, which cannot be averaged.
+        images: inputs, which only chains of layers can do without; the running statistics of batch norm, which cannot
+            be averaged, are estimated from them.
 
     Returns:
         A new model, in evaluation mode.
@@ -65,7 +68,7 @@ def average(models: Sequence[nn.Module], modulo: str = "scale", images: Tensor |
     Raises:
         ValueError: there is no model, or batch norm and no images.
     """
-    network, listed = _together(models)
+    network, listed = _together(models, images)
     mean = weights.average(network, listed, modulo)
     made = deepcopy(models[0]).eval()
     made.load_state_dict(mean, strict=False)
@@ -89,7 +92,7 @@ def barrier(
         modulo: see :func:`distance`.
         points: number of points, both ends included.
     """
-    network, (first, second) = _together([a, b])
+    network, (first, second) = _together([a, b], images)
     scratch = deepcopy(a).eval()
 
     def loss(at: Weights) -> float:
@@ -142,11 +145,11 @@ def reestimate(model: nn.Module, images: Tensor, batch_size: int = 500) -> None:
         part.momentum, part.training = momentum, training
 
 
-def _together(models: Sequence[nn.Module]) -> tuple[Network, list[dict[str, Tensor]]]:
+def _together(models: Sequence[nn.Module], example: Tensor | None) -> tuple[Network, list[dict[str, Tensor]]]:
     """Describe the first model, and read the weights of all."""
     if not models:
         raise ValueError("there is nothing to average: the list of networks is empty")
-    networks = [describe(model) for model in models]
+    networks = [describe(model, None if example is None else example[:2]) for model in models]
     shapes = networks[0].graph.shapes
     for network in networks[1:]:
         if network.graph.shapes != shapes:

@@ -8,9 +8,10 @@ from torch import Tensor
 from scaleinv.symmetry.balance import balance
 from scaleinv.symmetry.graph import Weights
 from scaleinv.symmetry.network import Network
+from scaleinv.symmetry.permutation import match, permute
 
-# What weights are compared by: as they are, or in the balanced gauge.
-MODULO = ("none", "scale")
+# What is taken out before weights are compared.
+MODULO = ("none", "scale", "permutation", "both")
 
 
 def check_modulo(modulo: str) -> None:
@@ -28,17 +29,20 @@ def represent(network: Network, weights: Sequence[Weights], modulo: str) -> list
 
     Args:
         network: description of all of them.
-        weights: sets of weights, ``(own shape)``.
+        weights: sets of weights, ``(own shape)``; the channels of the others are matched to those of the first.
         modulo: ``none`` leaves them as they are; ``scale`` brings each to the balanced gauge, which is the least-norm
-            point of its orbit.
+            point of its orbit; ``permutation`` matches hidden channels at the least sum of squared differences, layer
+            by layer; ``both`` does that in the balanced gauge.
 
     Raises:
-        ValueError: no such ``modulo``, or no balanced gauge.
+        ValueError: no such ``modulo``, no balanced gauge, or channels that cannot change places.
     """
     check_modulo(modulo)
-    if modulo == "scale":
-        return [balance(network.graph, w) for w in weights]
-    return [dict(w) for w in weights]
+    graph = network.graph
+    placed = [balance(graph, w) if modulo in ("scale", "both") else dict(w) for w in weights]
+    if modulo in ("permutation", "both"):
+        placed = [placed[0], *(permute(graph, w, match(graph, w, placed[0])) for w in placed[1:])]
+    return placed
 
 
 def distance(network: Network, first: Weights, second: Weights, modulo: str = "scale") -> Tensor:

@@ -25,7 +25,7 @@ from scaleinv.training.cell import LR, Member, list_members
 from scaleinv.training.data import Dataset, Split
 
 MEASURES = tuple(f.name for f in fields(Scores))
-COLUMNS = ("dataset", "network", "space", "optimizer", "method", "combine", "networks", "lr", "seed", *MEASURES)
+COLUMNS = ("dataset", "network", "space", "optimizer", "method_label", "combine", "networks", "lr", "seed", *MEASURES)
 # Ways to combine networks -> what their weights are averaged modulo; predictions are averaged as probabilities.
 COMBINE: dict[str, str | None] = {"predictions": None, "weights": "none", "balanced": "scale"}
 # Distance between the seeds of one ensemble's members.
