@@ -82,7 +82,7 @@ def scale_check(
 
     Args:
         model: a module (its weights are W; it is not changed), or a network (W is drawn with ``seed``).
-        images: inputs, ``(n, ...)``; flattened.
+        images: inputs, ``(n, *shape)``; a chain takes them flattened.
         labels: class of each image, ``(n,)``.
         spaces: label -> space.
         optimizers: label -> (optimizer, learning rate).
@@ -100,11 +100,13 @@ def scale_check(
         UnsupportedSpaceError: a space cannot take the model.
         ValueError: a weight or an image is NaN or infinite, or the data do not fit the network.
     """
-    network = model if isinstance(model, Network) else describe(model)
     if isinstance(model, Network):
-        weights = model.init([seed], torch.float64)
+        network, weights = model, model.init([seed], torch.float64)
+        statistics = model.buffers(1, torch.float64)
     else:
+        network = describe(model, images[:1])
         weights = {name: w.double().cpu()[None] for name, w in read_weights(model, network.graph).items()}
+        statistics = {name: _double(b.detach().cpu())[None] for name, b in model.named_buffers()}
     images, labels = images.flatten(1).double().cpu(), labels.cpu()
     _check_data(network, images, labels)
     comparisons = []
@@ -118,7 +120,10 @@ def scale_check(
                     start = rescale(network.graph, weights, draws[0]) if mode == ONCE else weights
                     between = draws if mode == EVERY_STEP and spread else []
                     lines.append(
-                        _losses(network, start, images, labels, space, optimizer, lr, steps, batch_size, between, loss)
+                        _losses(
+                            *(network, start, statistics, images, labels, space, optimizer),
+                            *(lr, steps, batch_size, between, loss),
+                        )
                     )
                 comparisons.append(Comparison(space_name, optimizer_name, lr, mode, *lines))
     return comparisons
@@ -147,6 +152,7 @@ def _check_data(network: Network, images: Tensor, labels: Tensor) -> None:
 def _losses(
     network: Network,
     weights: dict[str, Tensor],
+    statistics: dict[str, Tensor],
     images: Tensor,
     labels: Tensor,
     space: ParameterSpace,
@@ -162,6 +168,7 @@ def _losses(
     Args:
         network: description of the network.
         weights: weights that the chart is made at, ``(1, own shape)``.
+        statistics: the module's buffers before training, ``(1, own shape)``; not changed.
         images: all images, ``(n, features)``.
         labels: class of each image, ``(n,)``.
         space: space to train in.
@@ -172,7 +179,8 @@ def _losses(
         scalings: rescaling factors ``(K,)`` applied before each step, one tensor per step; empty for none.
         loss: loss to minimise.
     """
-    engine, rule, graph = make_engine(network, {}), optimizer.transformation(), network.graph
+    engine = make_engine(network, {name: b.clone() for name, b in statistics.items()})
+    rule, graph = optimizer.transformation(), network.graph
     step = torch.tensor([-lr], dtype=torch.float64)
     chart = space.chart(graph, weights)
     weights = chart.start()
@@ -190,3 +198,8 @@ def _losses(
         state = move_(rule, Point(weights, batch, logits, network, chart), gradient, state, step)
     losses.append(loss.score(engine.logits(weights, images[None]), labels[None]).loss.mean(-1))
     return torch.cat(losses)
+
+
+def _double(buffer: Tensor) -> Tensor:
+    """Return a buffer in float64, one of whole numbers as it is."""
+    return buffer.double() if buffer.is_floating_point() else buffer.clone()

@@ -1,20 +1,23 @@
-"""Small networks of every kind for the laws: chains, and graphs and functions that are written by hand.
+"""Small networks of every kind for the laws: chains, models that are traced, and graphs and functions by hand.
 
 Of the latter neither can be wrong in the way of the other: convolutions, groups, flattening, streams, concatenation.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from conftest import NETWORKS, batch, gradient
+from small_models import SMALL
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, max_pool2d
 
 from scaleinv.spaces._gradient import Gradient
 from scaleinv.symmetry.graph import Block, Edges, Graph
 from scaleinv.symmetry.network import Network
-from scaleinv.training.autograd import AutogradGradient
+from scaleinv.symmetry.trace import describe
+from scaleinv.training.autograd import AutogradEngine, AutogradGradient
 from scaleinv.training.chain import ChainEngine
 
 
@@ -37,6 +40,36 @@ class Chain:
         """Differentiate the cross-entropy of the stack's members at the k-th batch."""
         images, labels = batch(self.network, 16, next(iter(weights.values())).dtype, seed=k)
         return gradient(ChainEngine(self.network), weights, images, labels)[1]
+
+
+@dataclass
+class Described:
+    """A traced model, as training computes it: batch norm by the batch in the gradient, by its statistics elsewhere."""
+
+    kind: str
+
+    @cached_property
+    def network(self) -> Network:
+        """Return the description."""
+        torch.manual_seed(0)
+        return describe(SMALL[self.kind].make(), torch.zeros(2, *SMALL[self.kind].inputs))
+
+    @property
+    def graph(self) -> Graph:
+        """Return the network's graph."""
+        return self.network.graph
+
+    def forward(self, weights: dict[str, Tensor]) -> Tensor:
+        """Compute the outputs of a stack, or of one member."""
+        outputs = self.network.forward(weights, batch(self.network, dtype=next(iter(weights.values())).dtype)[0])
+        return outputs.detach()
+
+    def gradient(self, weights: dict[str, Tensor], k: int = 0) -> Gradient:
+        """Differentiate the cross-entropy of the stack's members at the k-th batch."""
+        some = next(iter(weights.values()))
+        images, labels = batch(self.network, 16, some.dtype, seed=k)
+        engine = AutogradEngine(self.network, self.network.buffers(len(some), some.dtype))
+        return gradient(engine, weights, images, labels)[1]
 
 
 @dataclass(frozen=True)
@@ -201,4 +234,12 @@ class ResidualModel(nn.Module):
 MODULES = {
     "convolutional": Network(ConvolutionalModel, BY_HAND["convolutional"].graph, (2, 6, 6), 3),
     "residual": Network(ResidualModel, BY_HAND["residual"].graph, (5,), 3),
+}
+# Models of which no graph is written by hand.
+DESCRIBED = {
+    kind: Described(kind)
+    for kind in (
+        *("prelu", "projection", "used_twice", "gate", "grouped_and_depthwise", "transposed_convolutions"),
+        *("chunks_swapped", "padded_shortcut", "batch_norms", "residual_with_batch_norm", "attention"),
+    )
 }

@@ -11,6 +11,7 @@ from scaleinv.networks.plainnet import PlainNet
 from scaleinv.networks.resnet import ResNet
 from scaleinv.networks.vgg import VGG
 from scaleinv.runs.datasets import load_dataset
+from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
 # Numbers of parameters: of the original (LeNet-5: LeCun et al. 1998 with full connections; ResNet-20: 0.27 million in
@@ -80,3 +81,23 @@ def test_activations_of_deep_networks_keep_their_size(norm):
 def test_impossible_networks_are_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+# Numbers of invariances by hand: a class per channel, where shortcuts join the blocks of a stage one for all of them;
+# with batch norm its scale takes the place of the convolution before it.
+INVARIANCES = [
+    (LeNet(), MNIST, 6 + 16 + 120 + 84),
+    (CNN([4, 8], [9]), CIFAR, 4 + 8 + 9),
+    (CNN([4, 8], [9], norm=True), CIFAR, 4 + 8 + 9),
+    (ResNet(8), CIFAR, (16 + 32 + 64) + (16 + 32 + 64)),
+    (PlainNet(8, norm=False), CIFAR, 16 + 2 * (16 + 32 + 64)),
+]
+
+
+@pytest.mark.parametrize(("architecture", "inputs", "hidden"), INVARIANCES, ids=str)
+def test_numbers_of_invariances_and_spaces(architecture, inputs, hidden):
+    network = architecture.network(inputs, 10)
+    assert (network.inputs, network.outputs) == (inputs, 10)
+    assert network.graph.hidden == hidden
+    for space in (GSpace("maxprod", "keep"), CycleSpace(), FixedWeightSpace()):
+        assert space.supports(network.graph)

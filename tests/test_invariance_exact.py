@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from conftest import INVARIANT, TINY, draw, point
-from small_networks import BY_HAND, ByHand, Chain
+from small_networks import BY_HAND, DESCRIBED, ByHand, Chain, Described
 from torch import Tensor
 
 from scaleinv.networks.mlp import mlp
@@ -29,7 +29,7 @@ STEPS = 10
 class Setting:
     """What is trained, besides the space."""
 
-    network: Chain | ByHand = DEEP
+    network: Chain | ByHand | Described = DEEP
     optimizer: Optimizer = PLAIN
     dtype: torch.dtype = torch.float64
 
@@ -74,6 +74,8 @@ SETTINGS = {
     "convolutional-sgd-float32": Setting(BY_HAND["convolutional"], dtype=torch.float32),
     "residual-adam-float32": Setting(BY_HAND["residual"], Adam(), torch.float32),
     "concatenated-nesterov-float64": Setting(BY_HAND["concatenated"], NESTEROV),
+    "depthwise-nesterov-float32": Setting(DESCRIBED["grouped_and_depthwise"], NESTEROV, torch.float32),
+    "batch-norm-sgd-float64": Setting(DESCRIBED["residual_with_batch_norm"]),
 }
 
 

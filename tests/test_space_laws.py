@@ -6,7 +6,7 @@ from functools import cached_property
 import pytest
 import torch
 from conftest import EXPLICIT, INVARIANT, OTHERS, TINY, assert_close, draw, member
-from small_networks import BY_HAND, CHAINS, ByHand, Chain
+from small_networks import BY_HAND, CHAINS, DESCRIBED, ByHand, Chain, Described
 from torch import Tensor
 
 from scaleinv.networks.mlp import mlp
@@ -32,7 +32,7 @@ class Place:
     """A space's chart of a network, and what the laws compare there."""
 
     space: ParameterSpace
-    network: Chain | ByHand
+    network: Chain | ByHand | Described
 
     @cached_property
     def drawn(self) -> dict[str, Tensor]:
@@ -128,10 +128,10 @@ def law_rescaled_networks_have_the_same_coordinates(at):
 LAWS = [law for name, law in globals().items() if name.startswith("law_")]
 
 
-@pytest.mark.parametrize("network", CHAINS | BY_HAND)
+@pytest.mark.parametrize("network", CHAINS | BY_HAND | DESCRIBED)
 @pytest.mark.parametrize("space", EVERY)
 def test_laws(space, network):
-    at = Place(EVERY[space], (CHAINS | BY_HAND)[network])
+    at = Place(EVERY[space], (CHAINS | BY_HAND | DESCRIBED)[network])
     assert len(LAWS) == 8
     for law in LAWS:
         law(at)

@@ -52,5 +52,5 @@ class ImageArchitecture(Architecture):
         make = partial(self.module, (channels, height, width), outputs)
         with torch.random.fork_rng(devices=[]):
             model = make()
-        described = describe(model)
+        described = describe(model, torch.zeros(2, *inputs))
         return replace(described, make=make, inputs=inputs, outputs=outputs)

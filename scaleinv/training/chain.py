@@ -106,6 +106,11 @@ class ChainEngine(Engine):
                 torch.bmm(weights[layer.weight].mT, delta, out=work.deltas[depth - 1])
         return work.logits, ChainGradient(self, layers)
 
+    @classmethod
+    def scalars(cls, network: Network, batch_size: int) -> tuple[int, int]:
+        """Count the activations of all members, which are computed together; see :meth:`Engine.scalars`."""
+        return 0, 4 * network.activations * batch_size
+
     def logits(self, weights: Weights, images: Tensor) -> Tensor:
         """Return the outputs of each member; see :meth:`Engine.logits`."""
         return self._forward(weights, images).logits

@@ -21,6 +21,16 @@ class Engine(ABC):
     network: Network
     records: bool = False
 
+    @classmethod
+    @abstractmethod
+    def scalars(cls, network: Network, batch_size: int) -> tuple[int, int]:
+        """Return about how many scalars a step holds besides the weights: once for all members, and for each member.
+
+        Args:
+            network: the description.
+            batch_size: images per step.
+        """
+
     @abstractmethod
     def logits(self, weights: Weights, images: Tensor) -> Tensor:
         """Return the outputs of each member in evaluation mode; arguments and logits as in :meth:`gradient`."""

@@ -27,7 +27,12 @@ class _Fixed(nn.Module):
         return torch.where(self.mask, self.values, tensor)
 
 
-def fix_weights(model: nn.Module, value: float | None = 1.0, skeleton: str | Mapping = "default") -> dict[str, Tensor]:
+def fix_weights(
+    model: nn.Module,
+    value: float | None = 1.0,
+    skeleton: str | Mapping = "default",
+    example: Tensor | None = None,
+) -> dict[str, Tensor]:
     """Fix one outgoing weight of every hidden node, in place (thesis, chapter 3).
 
     The fixed entries become constants by ``torch.nn.utils.parametrize``, so no optimizer, momentum or weight decay
@@ -37,6 +42,7 @@ def fix_weights(model: nn.Module, value: float | None = 1.0, skeleton: str | Map
         model: a model that :func:`scaleinv.symmetry.trace.describe` covers.
         value: value of the fixed weights, finite and not 0; None keeps their present values.
         skeleton: which weights: ``default``, ``maxprod``, ``hungarian``, ``log_hungarian``, or explicit lists.
+        example: inputs ``(batch, *shape)``, which every model but a chain is described by.
 
     Returns:
         For every tensor with fixed entries, a mask that is True at them.
@@ -49,7 +55,7 @@ def fix_weights(model: nn.Module, value: float | None = 1.0, skeleton: str | Map
     if value is not None and (value == 0 or not math.isfinite(value)):
         raise ValueError(f"value must be a finite number other than 0, got {value}; None keeps the present weights")
     space = FixedWeightSpace(skeleton, "keep") if value is None else FixedWeightSpace(skeleton, "overwrite", value)
-    graph = describe(model).graph
+    graph = describe(model, example).graph
     weights = read_weights(model, graph)
     chart = make_chart(space, graph.to(next(iter(weights.values())).device), weights)
     require_frozen_kept(chart, chart.origin, {name: model.get_parameter(name) for name in graph.shapes})

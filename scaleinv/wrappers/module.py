@@ -28,12 +28,14 @@ class SpaceModule(nn.Module):
         >>> optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
     """
 
-    def __init__(self, model: nn.Module, space: ParameterSpace) -> None:
+    def __init__(self, model: nn.Module, space: ParameterSpace, example: Tensor | None = None) -> None:
         """Make the chart at the model's weights; the model itself is not changed.
 
         Args:
             model: the model, in its final dtype.
             space: space of the coordinates.
+            example: inputs ``(batch, *shape)``, which every model but a chain is described by; see
+                :func:`scaleinv.symmetry.trace.describe`.
 
         Raises:
             UnsupportedNetworkError: the model has a part that is not described.
@@ -41,7 +43,7 @@ class SpaceModule(nn.Module):
             ValueError: a weight is NaN or infinite, or a coordinate does not fit the dtype.
         """
         super().__init__()
-        graph = describe(model).graph
+        graph = describe(model, example).graph
         parameters = {name: model.get_parameter(name) for name in graph.shapes}
         self.space = space
         self._graph = graph

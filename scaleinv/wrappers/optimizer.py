@@ -39,6 +39,7 @@ class SpaceOptimizer(torch.optim.Optimizer):
         model: nn.Module,
         space: ParameterSpace,
         optimizer_class: type[torch.optim.Optimizer],
+        example: Tensor | None = None,
         **options: Any,
     ) -> None:
         """Make the chart at the model's weights, write its starting weights into the model, make the optimizer.
@@ -48,6 +49,8 @@ class SpaceOptimizer(torch.optim.Optimizer):
                 or rescales some.
             space: space of the coordinates.
             optimizer_class: a class of ``torch.optim``, or one that also reads its parameters in ``step()`` only.
+            example: inputs ``(batch, *shape)``, which every model but a chain is described by; see
+                :func:`scaleinv.symmetry.trace.describe`.
             **options: options of that class.
 
         Raises:
@@ -55,7 +58,7 @@ class SpaceOptimizer(torch.optim.Optimizer):
             UnsupportedSpaceError: the space cannot take the model, or would change a frozen parameter.
             ValueError: a weight is NaN or infinite, or a coordinate does not fit the dtype.
         """
-        graph = describe(model).graph
+        graph = describe(model, example).graph
         made_at = read_weights(model, graph)
         graph = graph.to(next(iter(made_at.values())).device)
         parameters = {name: model.get_parameter(name) for name in graph.shapes}

@@ -23,6 +23,7 @@ from scaleinv.runs.progress import Meter, meter
 from scaleinv.runs.tasks.base import Task
 from scaleinv.runs.tensors import join_parts, save_part
 from scaleinv.runs.weights import SIZES, Keeper, require_kept
+from scaleinv.training.autograd import step_scalars
 from scaleinv.training.cell import LR, Cell, Member, list_members, next_stack
 from scaleinv.training.stack import EpochResult, Stack
 
@@ -300,9 +301,9 @@ def pick_chunk(cell: Cell) -> tuple[int, str]:
     scale, m = cell.dataset.scale, cell.network.graph.parameters
     one = {name: torch.empty(shape, dtype=scale.dtype) for name, shape in cell.network.graph.shapes.items()}
     state = safetensors_size(cell.optimizer.transformation().init(one))
-    widths = 4 * cell.network.activations * cell.batch_size
-    per_member = (3 * m + widths) * scale.element_size() + state
-    fits = max(1, int(0.6 * free_bytes(scale.device)) // per_member)
+    once, each = step_scalars(cell.network, cell.batch_size)
+    per_member = (3 * m + each) * scale.element_size() + state
+    fits = max(1, (int(0.6 * free_bytes(scale.device)) - once * scale.element_size()) // per_member)
     if scale.device.type == "cuda":
         return fits, f"{fits} members of {per_member / 2**20:.1f} MiB fit into 60 % of the free GPU memory"
     cached = max(8, cache_bytes() // (2 * m * scale.element_size() + state))
