@@ -105,7 +105,7 @@ def test_a_curve_that_ends_below_the_targets_ends_the_search():
 @pytest.mark.parametrize("options", [{}, {"gamma": 4.0}, {"cooling": "cosine"}, {"mode": "probability"}])
 def test_targets_fall(options):
     schedule = ActCooLR(**options)
-    targets = [schedule.target(step / 100) for step in range(101)]
+    targets = [schedule.target(step / 100).item() for step in range(101)]
     assert all(a >= b for a, b in pairwise(targets))
     assert targets[0] == pytest.approx(0.99 if options.get("mode") else 1 - 2**-3.17)
     assert targets[-1] == pytest.approx(0, abs=1e-12)
@@ -174,9 +174,10 @@ def test_a_measurement_on_the_curve_changes_nothing():
     controller = stack()._controller
     trial = Trial.__new__(Trial)
     trial.before = [torch.zeros(1, 1, 1000)]
-    rates = controller._rates(0.4)
+    targets = torch.tensor([0.4, 0.2], dtype=torch.float64)
+    rates = controller._rates(targets)
     before = controller._mu.clone()
-    controller._correct(trial, 0.4, rates, torch.full((2,), 0.4, dtype=torch.float64))
+    controller._correct(trial, targets, rates, targets)
     torch.testing.assert_close(controller._mu, before, rtol=1e-12, atol=1e-12)
 
 
@@ -211,6 +212,22 @@ def test_in_an_invariant_space_it_does_not_notice_a_rescaling():
             lrs.append(made.arrays()["actcoolr/lr"][:, :45])
     assert torch.equal(lrs[0], lrs[1])
     assert not torch.allclose(lrs[2], lrs[3])
+
+
+def test_temperatures_are_an_axis(closed):
+    """Members with temperatures of their own train as alone."""
+    config = compose(["schedule=actcoolr", "schedule.temperature=[2.0,0.5]", "optimizer.lr=1"])
+    assert config.axes["schedule.temperature"] == (2.0, 0.5)
+    cell = replace(
+        closed[0].cell, schedule=ActCooLR(), axes={"optimizer.lr": [1.0], "schedule.temperature": [2.0, 0.5]}
+    )
+    made = Stack(cell, cell.members)
+    for epoch in (1, 2, 3):
+        made.train_epoch(epoch)
+    for name, w in closed[0].weights.items():
+        torch.testing.assert_close(made.weights[name][::2], w, rtol=1e-6, atol=1e-9)
+    targets = made.arrays()["actcoolr/target"][:, 0]
+    assert targets.tolist() == pytest.approx([0.75, 1 - 0.5**0.5] * 2)
 
 
 BASE = ["schedule=actcoolr", "network.hidden=[8,8]", "epochs=3", "optimizer.lr=[1.0,1e200]", "seeds=2", "batch_size=64",

@@ -10,6 +10,7 @@ from test_engines import small
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam
 from scaleinv.patterns.bits import keys, pack
+from scaleinv.patterns.transitions import MODELS
 from scaleinv.penalties.l2_weights import L2Weights
 from scaleinv.probes.base import Probe, Reading
 from scaleinv.probes.sensitivity import Sensitivity
@@ -152,6 +153,15 @@ def test_columns_arrays_and_a_resume():
         torch.testing.assert_close(probed[epoch]["distance_mean"], shares.mean(-1))
         bits = -torch.log2(1 - shares.mean(-1))
         torch.testing.assert_close(probed[epoch]["temperature_mean"], bits)
+        maps = arrays["sensitivity/distance"][:, epoch].mean(-1)
+        for member in range(4):
+            mu, sigma, error = (
+                probed[epoch][f"sensitivity_{name}"][member].item() for name in ("mu", "sigma", "error")
+            )
+            assert MODELS["log"].forward(arrays["sensitivity/lrs"][0].numpy(), mu, sigma) == pytest.approx(
+                maps[member].numpy(), abs=3 * error + 0.01
+            )
+            assert error < 0.2
         flips = arrays["temperature/flips"][:, 3 * epoch : 3 * epoch + 3].mean(1)
         assert (flips <= shares).all()
 
@@ -209,5 +219,8 @@ def test_it_runs_from_the_command(tmp_path):
                       "progress=false", f"results={tmp_path}", "batch_size=500", "dtype=float32"])  # fmt: skip
     run(config)
     head = (config.folder / "metrics.csv").read_text().splitlines()[0]
-    assert head.endswith("distance_1,distance_mean,temperature_1,temperature_mean,flips_1,flips_mean")
+    assert head.endswith(
+        "distance_1,distance_mean,temperature_1,temperature_mean,flips_1,flips_mean,"
+        "sensitivity_mu,sensitivity_sigma,sensitivity_error"
+    )
     assert replace(config.probes[0], every=4).every == 4

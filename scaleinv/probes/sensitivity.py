@@ -6,20 +6,27 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from scaleinv.patterns.transitions import MODELS
 from scaleinv.probes._looks import Looks
 from scaleinv.probes.base import Probe, Reading, Scene
 
 if TYPE_CHECKING:
     from scaleinv.training.trial import Trial
 
+COLUMNS = ("sensitivity_mu", "sensitivity_sigma", "sensitivity_error")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity(Probe):
     """Try a step at many learning rates along its one direction, all in one stacked forward pass.
 
-    Adds no column. ``arrays.safetensors`` holds ``sensitivity/distance``, ``(members, looks, lrs, layers)``: the share
-    D of the batch's patterns that the step would change; ``sensitivity/by_image``, ``(members, looks, lrs, images)``:
-    the same per image, averaged over the layers, for bootstrap intervals; ``sensitivity/lrs``, ``(members, lrs)``;
+    The columns ``sensitivity_mu`` and ``sensitivity_sigma`` fit ``D = Phi((ln eta - mu) / sigma)`` to the mean over the
+    layers at the epoch's last look, and ``sensitivity_error`` is the root of the mean squared difference: where mu is
+    small, small learning rates change many patterns.
+
+    ``arrays.safetensors`` holds ``sensitivity/distance``, ``(members, looks, lrs, layers)``: the share D of the batch's
+    patterns that the step would change; ``sensitivity/by_image``, ``(members, looks, lrs, images)``: the same per
+    image, averaged over the layers, for bootstrap intervals; ``sensitivity/lrs``, ``(members, lrs)``;
     ``sensitivity/lr``, the learning rate that was used, ``(members, looks)``; and ``sensitivity/steps``.
 
     Attributes:
@@ -44,8 +51,8 @@ class Sensitivity(Probe):
             raise ValueError(f"points must be at least 2 and images at least 0, got {self.points} and {self.images}")
 
     def columns(self, scene: Scene) -> tuple[str, ...]:
-        """Return no name; see :meth:`Probe.columns`."""
-        return ()
+        """Return the parameters of the fit; see :meth:`Probe.columns`."""
+        return COLUMNS
 
     def attach(self, scene: Scene) -> "SensitivityReading":
         """Make room for all looks; see :meth:`Probe.attach`."""
@@ -80,8 +87,14 @@ class SensitivityReading(Reading):
         """Do nothing: the step has been looked at before it was taken."""
 
     def read(self) -> dict[str, Tensor]:
-        """Return nothing; see :meth:`Reading.read`."""
-        return {}
+        """Fit the epoch's last look; NaN before the first; see :meth:`Reading.read`."""
+        etas, looks = self._lrs.cpu().numpy(), int(self._looks.count)
+        rows = []
+        for shares in self._looks.values["distance"][:, looks - 1].mean(-1).cpu() if looks else ():
+            fit = MODELS["log"].fit(etas, shares.numpy())
+            rows.append([*fit.parameters.values(), fit.rmse])
+        numbers = torch.tensor(rows or [[torch.nan] * len(COLUMNS)] * self._members, dtype=torch.float64)
+        return dict(zip(COLUMNS, numbers.T, strict=True))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all looks; see :meth:`Reading.tensors`."""

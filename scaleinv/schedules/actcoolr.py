@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scaleinv.patterns.distance import share
 from scaleinv.schedules.base import Controller, Progress, Schedule, require
+from scaleinv.symmetry.members import PerMember
 
 if TYPE_CHECKING:
     from scaleinv.probes.base import Scene
@@ -41,7 +42,7 @@ class ActCooLR(Schedule):
     advice is to lower the temperature until training is stable.
 
     Attributes:
-        temperature: temperature at the start, in bits; 3.17 changes 8 of 9 patterns.
+        temperature: temperature at the start, in bits, or one per member; 3.17 changes 8 of 9 patterns.
         gamma: power of the cooling; larger cools faster at first.
         cooling: ``linear``, ``T (1 - t)^gamma`` with the share t of the run, or ``cosine``,
             ``T ((1 + cos pi t) / 2)^gamma``.
@@ -59,7 +60,7 @@ class ActCooLR(Schedule):
         range: lowest and highest learning rate between which a fit looks for the transition first.
     """
 
-    temperature: float = 3.17
+    temperature: PerMember = 3.17
     gamma: float = 1.0
     cooling: str = "linear"
     mode: str = "temperature"
@@ -82,8 +83,9 @@ class ActCooLR(Schedule):
             self.mode in ("temperature", "probability"), f"mode must be temperature or probability, got {self.mode}"
         )
         for name in ("temperature", "gamma", "sigma", "lowest"):
-            value = getattr(self, name)
-            require(0 < value < math.inf, f"{name} must be above 0 and finite, got {value}")
+            values = torch.as_tensor(getattr(self, name))
+            fits = bool(((values > 0) & values.isfinite()).all())
+            require(fits, f"{name} must be above 0 and finite, got {getattr(self, name)}")
         ascending = all(a < b for a, b in zip([0, *self.targets], [*self.targets, 1], strict=True))
         require(bool(self.targets) and ascending, f"targets must ascend between 0 and 1, got {self.targets}")
         require(self.every >= 1 and self.errors >= 1, "every and errors must be at least 1")
@@ -101,12 +103,17 @@ class ActCooLR(Schedule):
         scene.evaluator.widths(scene.weights)  # raises if there is no activation
         return ActCooLRController(self, scene)
 
-    def target(self, done: float) -> float:
-        """Return the share of patterns that a step should change after the share ``done`` of the run (P, eq. 3.45)."""
+    def target(self, done: float) -> Tensor:
+        """Return the share of patterns that a step should change after the share ``done`` of the run (P, eq. 3.45).
+
+        Returns:
+            Float64, ``()``, or ``(members,)`` if they have temperatures of their own.
+        """
         left = 1 - done if self.cooling == "linear" else (1 + math.cos(math.pi * done)) / 2
+        start = torch.as_tensor(self.temperature, dtype=torch.float64)
         if self.mode == "probability":
-            return 0.99 * left**self.gamma
-        return min(0.99, float(share(torch.tensor(self.temperature * left**self.gamma, dtype=torch.float64))))
+            return torch.full_like(start, 0.99 * left**self.gamma)
+        return share(start * left**self.gamma).clamp(max=0.99)
 
     def rate(self, target: float, mu: float, sigma: float) -> float:
         """Invert the model: the learning rate that changes the share ``target``; NaN where it is above the highest."""
@@ -224,7 +231,7 @@ class ActCooLRController(Controller):
         step, options = int(trial.progress.step), self._options
         if step >= self._steps:
             raise ValueError("training is longer than the cell's epochs, over which ActCooLR cools")
-        target = options.target(step / self._steps)
+        target = options.target(step / self._steps).cpu().expand_as(self._mu)
         measured = torch.full_like(self._mu, math.nan)
         if step == 0:
             self._fit(trial, range(len(self._mu)))
@@ -235,14 +242,14 @@ class ActCooLRController(Controller):
             measured = self._shares(trial, rates)
             self._correct(trial, target, rates, measured)
         self._passes += trial.passes
-        now = {"lr": lrs, "target": torch.tensor(target), "mu": self._mu, "sigma": self._sigma, "measured": measured}
+        now = {"lr": lrs, "target": target, "mu": self._mu, "sigma": self._sigma, "measured": measured}
         for name, values in {**now, "passes": self._passes}.items():
             self._log[name][:, step] = values
         return lrs.to(trial.lrs)
 
-    def _rates(self, target: float) -> Tensor:
-        pairs = zip(self._mu.tolist(), self._sigma.tolist(), strict=True)
-        return torch.tensor([self._options.rate(target, mu, sigma) for mu, sigma in pairs], dtype=torch.float64)
+    def _rates(self, target: Tensor) -> Tensor:
+        members = zip(target.tolist(), self._mu.tolist(), self._sigma.tolist(), strict=True)
+        return torch.tensor([self._options.rate(*member) for member in members], dtype=torch.float64)
 
     def _shares(self, trial: "Trial", rates: Tensor) -> Tensor:
         """Measure the share of patterns that a step would change, averaged over the layers; one forward pass."""
@@ -254,10 +261,11 @@ class ActCooLRController(Controller):
         lost = ~trial.point.logits.flatten(1).isfinite().all(1).cpu()
         self._mu[lost] = math.nan
 
-    def _correct(self, trial: "Trial", target: float, rates: Tensor, measured: Tensor) -> None:
+    def _correct(self, trial: "Trial", targets: Tensor, rates: Tensor, measured: Tensor) -> None:
         """Put every member's curve through the measured point; fit anew where that is impossible or errs too often."""
         again = []
-        for i, (rate, changed) in enumerate(zip(rates.tolist(), measured.tolist(), strict=True)):
+        members = zip(targets.tolist(), rates.tolist(), measured.tolist(), strict=True)
+        for i, (target, rate, changed) in enumerate(members):
             if math.isnan(rate) or target < 1 / trial.samples or (changed == 0 and target < QUIET):
                 continue
             if not MARGIN < changed < 1 - MARGIN:
@@ -276,7 +284,7 @@ class ActCooLRController(Controller):
         """Run the searches of some members side by side: one forward pass measures one learning rate of each."""
         searches = {i: self._options.search(float(self._mu[i]), float(self._sigma[i])) for i in members}
         asked = {i: next(search) for i, search in searches.items()}
-        rates = self._rates(0.5)
+        rates = self._rates(torch.full_like(self._mu, 0.5))
         while asked:
             for i, rate in asked.items():
                 rates[i] = rate
