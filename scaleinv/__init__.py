@@ -21,6 +21,7 @@ except PackageNotFoundError:  # a checkout that is not installed
 # What needs torch is imported only when it is asked for: name -> module.
 _ON_DEMAND = {
     "load_model": "scaleinv.runs.weights",
+    "symmetry_report": "scaleinv.symmetry.report",
     **dict.fromkeys(
         ("distance", "average", "barrier", "disagreement", "js_divergence", "cka"), "scaleinv.minima.models"
     ),

@@ -26,7 +26,9 @@ class Anchor:
         operation: short name of the operation, e.g. ``tanh``; ``output`` for what the model returns.
         module: dotted path of the module that calls it, ``""`` for the model itself.
         why: what it does to rescaled channels.
-        classes: number of classes that would be free but for this, if nothing else anchored them.
+        classes: number of classes that it anchors.
+        first: number of classes that it is the first to anchor, in the order of computation; they add up to all that
+            are anchored.
         tensors: parameters that write these channels.
     """
 
@@ -34,12 +36,8 @@ class Anchor:
     module: str
     why: str
     classes: int
+    first: int
     tensors: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """Say it in one sentence."""
-        place = f"{self.operation} in module {self.module or '(the model)'}"
-        return f"{place} {self.why}: {self.classes} classes"
 
 
 @dataclass(frozen=True)
@@ -271,12 +269,15 @@ class Settled:
             name: self.components[e.head.flatten().unique()] for name, e in self.edges.items()
         }
         anchors = []
+        is_new = torch.ones(len(self.anchored), dtype=torch.bool)
         for reason, parts in by_reason.items():
             these = torch.cat(parts).unique()
-            is_one = torch.zeros(int(self.components.max()) + 1, dtype=torch.bool)
+            is_one = torch.zeros(len(self.anchored), dtype=torch.bool)
             is_one[these] = True
             names = tuple(name for name, written in writers.items() if is_one[written].any())
-            anchors.append(Anchor(reason.operation, reason.module, reason.why, len(these), names))
+            first = int(is_new[these].sum())
+            is_new[these] = False
+            anchors.append(Anchor(reason.operation, reason.module, reason.why, len(these), first, names))
         return tuple(anchors)
 
     def _marks(self) -> Tensor:

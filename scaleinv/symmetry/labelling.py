@@ -53,7 +53,7 @@ _WHY = {
 }
 _UNKNOWN = "has no rule here, so nothing that it reads may be rescaled"
 _ADDS_CONSTANT = "adds a constant"
-_MEETS = "combines it with values that may not be rescaled"
+_MEETS = "combines what it reads with values that may not be rescaled"
 _SHARED = "writes into memory that other values share"
 
 Rule = Callable[["Labelling", Operation, "Arguments"], Any]
@@ -89,15 +89,23 @@ class Labelling:
             return at.target(*(_shape_of(a) for a in args))
         if at.writes_in_place and at.short.rstrip("_") not in HOMOGENEOUS:
             return self._written_in_place(at, args, kwargs)
-        name, result = at.short.rstrip("_"), NotImplemented
-        if name in RULES:
-            result = RULES[name](self, at, Arguments(at, args, kwargs))
+        name = at.short.rstrip("_")
+        try:
+            result = self._ruled(at, args, kwargs, name)
+        except UnsupportedNetworkError:
+            raise
+        except Exception as error:  # an unforeseen form of an operation costs its classes, not the description
+            reason = str(error).strip().split("\n")[0]
+            return self.refused(at, args, kwargs, f"cannot be followed here ({type(error).__name__}: {reason})")
+        return self.refused(at, args, kwargs, _WHY.get(name, _UNKNOWN)) if result is NotImplemented else result
+
+    def _ruled(self, at: Operation, args: tuple, kwargs: dict[str, Any], name: str) -> Any:
+        """Apply the rule of an operation; NotImplemented if there is none."""
+        result = RULES[name](self, at, Arguments(at, args, kwargs)) if name in RULES else NotImplemented
         if result is NotImplemented and name in MOVES:
             result = self._moved(at, args, kwargs)
         if result is NotImplemented and name in FACTORIES:
             return at.target(torch.empty(_shape_of(args[0]).shape), *args[1:], **kwargs)
-        if result is NotImplemented:
-            result = self.refused(at, args, kwargs, _WHY.get(name, _UNKNOWN))
         return result
 
     def refused(self, at: Operation, args: Any, kwargs: dict[str, Any], why: str) -> Any:
@@ -215,9 +223,16 @@ class Arguments(dict[str, Any]):
                 return value
             return value.to("meta", torch.float32 if value.is_floating_point() else value.dtype)
 
-        with torch.no_grad():
-            args, kwargs = pytree.tree_map(abstract, (args, kwargs), is_leaf=is_labelled)
-            return at.target(*args, **kwargs)
+        args, kwargs = pytree.tree_map(abstract, (args, kwargs), is_leaf=is_labelled)
+        try:
+            with torch.no_grad():
+                return at.target(*args, **kwargs)
+        except Exception as error:
+            reason = str(error).strip().split("\n")[0]
+            raise UnsupportedNetworkError(
+                f"{at}: the shape of its result cannot be known ({type(error).__name__}: {reason}); shapes must not"
+                " depend on the values of tensors"
+            ) from error
 
     @property
     def result(self) -> Tensor:

@@ -32,8 +32,8 @@ REDUCTIONS = (
 )
 
 _PRODUCT = "multiplies two values that both depend on the input: the second may not be rescaled"
-_DIVIDES = "divides by it"
-_ATTENDS = "compares it in an attention, which is curved"
+_DIVIDES = "divides by a value that depends on the input"
+_ATTENDS = "compares queries with keys, which is curved"
 
 
 @rule(*HOMOGENEOUS)
@@ -66,7 +66,7 @@ def chosen(self: Labelling, at: Operation, args: Arguments) -> Any:
     """Elements of one or the other have one scale; a condition may not be rescaled."""
     if "self" not in args:
         return NotImplemented
-    self.anchor(args["condition"], at, "chooses by it")
+    self.anchor(args["condition"], at, "chooses by a value that depends on the input")
     both = self.joined(args["self"], args["other"], at)
     return Activation(both.labels.expand(args.result.shape))
 
@@ -342,9 +342,8 @@ def _normalised(self: Labelling, at: Operation, args: Arguments, dims: list[int]
     if isinstance(weight, Activation) or isinstance(bias, Activation):
         return NotImplemented
     eps = args.get("eps")
-    self.anchor(
-        args["input"], at, f"divides it by a deviation that includes {'an eps' if eps is None else f'eps={eps:g}'}"
-    )
+    eps = "an eps" if args.get("eps") is None else f"eps={args['eps']:g}"
+    self.anchor(args["input"], at, f"divides what it reads by a deviation that includes {eps}")
     shape = _shape(args["input"])
     own = [size if d in dims else 1 for d, size in enumerate(shape)]
     result = Activation(torch.tensor(ANCHOR).expand(shape))
