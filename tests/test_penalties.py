@@ -22,7 +22,7 @@ from conftest import (
 
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam, AdamW, RMSprop
-from scaleinv.penalties import L2Coords, L2Weights, Penalty
+from scaleinv.penalties import L2Coords, L2Weights, Penalty, SoftBalance
 from scaleinv.penalties._repulsion import Repulsion
 from scaleinv.probes.base import Scene
 from scaleinv.runs.config import compose
@@ -41,11 +41,11 @@ from scaleinv.training.stack import Stack, move_
 LRS = [1e-2, 1e-3, 1e-4]
 
 
-# Repulsion from checkpoints has tests of its own.
+# Repulsion from checkpoints and soft balancing, which is zero in a balanced gauge, have tests of their own.
 REGISTERED = [
     cls
     for name in names("scaleinv.penalties")
-    if not issubclass(cls := find("scaleinv.penalties", name, Penalty), Repulsion)
+    if not issubclass(cls := find("scaleinv.penalties", name, Penalty), Repulsion | SoftBalance)
 ]
 STRENGTHS = torch.tensor([0.3, 0.0, 2.0], dtype=torch.float64)
 PENALTIES = [

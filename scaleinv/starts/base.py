@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.graph import Weights
+from scaleinv.symmetry.network import Network
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,11 @@ class Start(ABC):
     """
 
     @abstractmethod
-    def apply(self, graph: Graph, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
+    def apply(self, network: Network, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
         """Return the starting weights.
 
         Args:
-            graph: graph of the network.
+            network: description of the network, on the device of the weights.
             weights: freshly drawn, tensors ``(members, own shape)``.
             seeds: one per member; all randomness depends on them alone.
         """

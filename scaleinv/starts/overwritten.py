@@ -7,8 +7,9 @@ from torch import Tensor
 
 from scaleinv.spaces._pinned import OVERWRITE, check_value, start_skeleton
 from scaleinv.starts.base import Start
-from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.graph import Weights
 from scaleinv.symmetry.members import PerMember
+from scaleinv.symmetry.network import Network
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,6 @@ class OverwrittenStart(Start):
         """Check the value."""
         check_value(self.value)
 
-    def apply(self, graph: Graph, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
+    def apply(self, network: Network, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
         """Return the weights with the skeleton overwritten."""
-        return start_skeleton(graph, weights, self.skeleton, OVERWRITE, self.value, self.roots)[0]
+        return start_skeleton(network.graph, weights, self.skeleton, OVERWRITE, self.value, self.roots)[0]

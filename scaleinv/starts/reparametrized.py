@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from scaleinv.starts.base import Start
-from scaleinv.symmetry.graph import Graph, Weights
+from scaleinv.symmetry.graph import Weights
 from scaleinv.symmetry.group import reparametrize
+from scaleinv.symmetry.network import Network
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,6 @@ class ReparametrizedStart(Start):
 
     skeleton: str | Mapping = "hungarian"
 
-    def apply(self, graph: Graph, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
+    def apply(self, network: Network, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
         """Return the rescaled weights."""
-        return reparametrize(graph, weights, self.skeleton)[0]
+        return reparametrize(network.graph, weights, self.skeleton)[0]

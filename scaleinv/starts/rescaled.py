@@ -10,6 +10,7 @@ from scaleinv.starts.base import Start
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import random_scales, rescale
 from scaleinv.symmetry.members import PerMember
+from scaleinv.symmetry.network import Network
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,16 @@ class RescaledStart(Start):
         if not ((sigmas >= 0) & sigmas.isfinite()).all():
             raise ValueError(f"sigma must be at least 0 and finite, got {self.sigma}")
 
-    def apply(self, graph: Graph, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
+    def apply(self, network: Network, weights: Weights, seeds: Sequence[int]) -> dict[str, Tensor]:
         """Return the rescaled weights."""
         some = next(iter(weights.values()))
         sigmas = self.sigma.tolist() if isinstance(self.sigma, Tensor) else [self.sigma] * len(seeds)
-        drawn = {pair: self._draw(graph, *pair, some.dtype) for pair in dict.fromkeys(zip(seeds, sigmas, strict=True))}
+        drawn = {
+            pair: self._draw(network.graph, *pair, some.dtype)
+            for pair in dict.fromkeys(zip(seeds, sigmas, strict=True))
+        }
         scales = torch.stack([drawn[pair] for pair in zip(seeds, sigmas, strict=True)])
-        return rescale(graph, weights, scales.to(some.device))
+        return rescale(network.graph, weights, scales.to(some.device))
 
     def _draw(self, graph: Graph, seed: int, sigma: float, dtype: torch.dtype) -> Tensor:
         generator = torch.Generator().manual_seed(seed)

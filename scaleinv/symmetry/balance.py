@@ -63,7 +63,7 @@ def balancing_scales(
     ]
     free = is_alive.double()
     free[..., 0] = 0
-    energy = _Energy(flow, free, _groups(graph))
+    energy = Energy(flow, free, group_blocks(graph))
     start = energy.of_groups().minimise(torch.zeros((), dtype=free.dtype, device=free.device), 0.1, steps)
     logs = energy.minimise(start[..., energy.groups], tolerance, steps)
     return torch.ldexp(logs.exp(), exponents)[..., 1:]
@@ -75,7 +75,7 @@ def alive(graph: Graph, weights: Weights) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Energy:
+class Energy:
     """The function ``F(x) = sum_e flow_e exp(2 (x_head - x_tail))``, x a number per class.
 
     Attributes:
@@ -88,38 +88,39 @@ class _Energy:
     free: Tensor
     groups: Tensor
 
-    def of_groups(self) -> "_Energy":
+    def of_groups(self) -> "Energy":
         """Return F as a function of one number per group of classes."""
         number, ones = int(self.groups.max()) + 1, torch.ones_like(self.free)
         flow = self._between_groups(number, ones, ones)
         each = torch.arange(number, device=self.groups.device)
         free = (self._by_group(self.free, number) > 0).to(ones)
-        return _Energy([Links(flow, each[:, None], each[None])], free, each)
+        return Energy([Links(flow, each[:, None], each[None])], free, each)
 
     def minimise(self, start: Tensor, tolerance: float, steps: int) -> Tensor:
         """Return the minimum, found by Newton's method from ``start``."""
         logs, worst = start * self.free, 0.0
         for _ in range(steps):
             factors = (2 * logs).exp()
-            into, out = (self._sums(factors, 1 / factors, end) for end in ("head", "tail"))
+            into, out = (self.sums(factors, 1 / factors, end) for end in ("head", "tail"))
             gap = torch.where(self.free > 0, out.log() - into.log(), 0.0)
             worst = gap.abs().max().item()
             if worst <= tolerance:
                 return logs
-            direction = self._solve(factors, into + out, self.free * (out - into) / 2, min(0.1, worst))
+            direction = self.solve(factors, into + out, self.free * (out - into) / 2, min(0.1, worst))
             logs = logs + self._length(logs, direction) * direction
         raise RuntimeError(f"no balanced gauge after {steps} steps: |log(in / out)| is still {worst:.1e}")
 
-    def _sums(self, at_head: Tensor, at_tail: Tensor, end: Literal["head", "tail"]) -> Tensor:
+    def sums(self, at_head: Tensor, at_tail: Tensor, end: Literal["head", "tail"]) -> Tensor:
+        """Add up ``at_head[head] flow at_tail[tail]`` by the class at one end, ``(*members, K + 1)``."""
         return torch.stack([link.sums(at_head, at_tail, end) for link in self.flow]).sum(0)
 
-    def _solve(self, factors: Tensor, diagonal: Tensor, right: Tensor, tolerance: float) -> Tensor:
+    def solve(self, factors: Tensor, diagonal: Tensor, right: Tensor, tolerance: float) -> Tensor:
         """Solve ``L x = right`` on the free classes by conjugate gradients; L is the Laplacian of the rescaled flow."""
 
         def laplacian(x: Tensor) -> Tensor:
             from_tails, from_heads = (
-                self._sums(factors, x / factors, "head"),
-                self._sums(x * factors, 1 / factors, "tail"),
+                self.sums(factors, x / factors, "head"),
+                self.sums(x * factors, 1 / factors, "tail"),
             )
             return self.free * (diagonal * x - from_tails - from_heads)
 
@@ -180,7 +181,7 @@ class _Energy:
 
         def height(length: Tensor) -> Tensor:
             factors = (2 * (logs + length * direction)).exp()
-            return self._sums(factors, 1 / factors, "head").sum(-1, keepdim=True).nan_to_num(torch.inf)
+            return self.sums(factors, 1 / factors, "head").sum(-1, keepdim=True).nan_to_num(torch.inf)
 
         length = 1 / (4 * direction.abs().amax(-1, keepdim=True)).clamp(min=1.0)
         if (length == 1).all():
@@ -261,7 +262,7 @@ def _at_both_ends(link: Links, mask: Tensor) -> Tensor:
     return mask[..., link.head] & mask[..., link.tail]
 
 
-def _groups(graph: Graph) -> Tensor:
+def group_blocks(graph: Graph) -> Tensor:
     """Number the blocks of the classes from 1; the anchor's is 0."""
     lengths = torch.tensor([1, *(block.stop - block.start for block in graph.blocks)])
     device = next(iter(graph.edges.values())).head.device

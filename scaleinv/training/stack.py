@@ -138,7 +138,7 @@ class Stack:
         network = replace(cell.network, graph=graph)
         seeds = [m.seed for m in members]
         drawn = {name: w.to(self.device) for name, w in network.init(seeds, dtype).items()}
-        self.chart = cell.space.chart(graph, cell.start.apply(graph, drawn, seeds))
+        self.chart = cell.space.chart(graph, cell.start.apply(network, drawn, seeds))
         self.weights = self.chart.start()
         self.lrs = torch.tensor([m.at[LR] for m in members], dtype=torch.float64, device=self.device)
         self._step_size = -self.lrs.to(dtype)
