@@ -92,7 +92,7 @@ def path_curvature(network: Network, weights: Weights, buffers: Weights | None =
     """
     if network.chain:
         return _chain_curvature(network, weights)
-    visitor = PathVisitor(2.0, Square.apply)
+    visitor = PathVisitor(2.0, Square.apply, parameters=frozenset(weights))
     leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
     with torch.enable_grad():
         sums = per_member(network, leaves, buffers, lambda run, ones: total(run(ones, visitor)))
@@ -164,7 +164,7 @@ def require_paths(network: Network) -> None:
         UnsupportedNetworkError: no path norm is defined through an operation; the message names it.
     """
     if not network.chain:
-        path_sum(network, network.init([0]))
+        path_curvature(network, network.init([0]))
 
 
 def total(outputs: Any) -> Tensor:

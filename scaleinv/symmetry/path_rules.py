@@ -35,19 +35,23 @@ class Sums:
 class PathVisitor:
     """Visitor of a run (:meth:`scaleinv.symmetry.program.Program.run`) that starts from :class:`Sums` of ones."""
 
-    def __init__(self, p: float, power: Power, node: NodeVisitor | None = None) -> None:
+    def __init__(
+        self, p: float, power: Power, node: NodeVisitor | None = None, parameters: frozenset[str] = frozenset()
+    ) -> None:
         """Choose what is summed.
 
         Args:
             p: exponent.
             power: ``|w|^p``, applied to every weight and constant that multiplies or adds to a path.
             node: see :data:`NodeVisitor`.
+            parameters: names of tensors that must reach a path as they are, so that derivatives by them are right.
         """
+        self._parameters = set(parameters)
         self.p, self.power, self.node = p, power, node
 
     def at_nodes(self, node: NodeVisitor) -> "PathVisitor":
         """Return the same visitor with another visitor of nodes."""
-        return PathVisitor(self.p, self.power, node)
+        return PathVisitor(self.p, self.power, node, frozenset(self._parameters))
 
     @property
     def is_diagonal(self) -> bool:
@@ -61,6 +65,12 @@ class PathVisitor:
             UnsupportedNetworkError: no path norm is defined through this operation.
         """
         if not _has_sums((args, kwargs)):
+            if self._parameters.intersection(at.inputs):
+                if at.short not in _MOVES:
+                    raise UnsupportedNetworkError(
+                        f"{at} combines weights before a path uses them: no curvature by them"
+                    )
+                self._parameters.add(at.name)
             return at.target(*args, **kwargs)
         if at.short in _MOVES:
             moved = at.target(*_bare(args), **_bare(kwargs))

@@ -184,7 +184,9 @@ class ProgramSamples(Samples):
         offsets = {name: torch.zeros_like(s).requires_grad_() for name, s in self._spreads.items()}
         leaves = {name: w.detach().requires_grad_() for name, w in self._weights.items()}
         with torch.enable_grad():
-            squared = self._complexity(leaves, offsets, PathVisitor(2.0, Square.apply)).sum()
+            squared = self._complexity(
+                leaves, offsets, PathVisitor(2.0, Square.apply, parameters=frozenset(leaves))
+            ).sum()
         grads = torch.autograd.grad(squared, [*leaves.values(), *offsets.values()], materialize_grads=True)
         onwards = dict(zip(offsets, grads[len(leaves) :], strict=True))
         shape = {name: (-1, *[1] * (o.dim() - 1)) for name, o in onwards.items()}
