@@ -40,9 +40,11 @@ reproduce-figures: install
 
 bench: install
 	$(RUN)/python scripts/bench.py
+	$(RUN)/python scripts/bench_convolutional.py
 
 bench-quick: install
 	$(RUN)/python scripts/bench.py --quick --out results/bench-quick
+	$(RUN)/python scripts/bench_convolutional.py --quick --out results/bench-quick-convolutional
 
 lint: install
 	$(RUN)/ruff check .

@@ -66,6 +66,10 @@ class AutogradEngine(Engine):
         """
         self.network = network
         self._module = network.drawn(0).to("meta").eval()
+        # Looking for weights that have two names takes as long as a small layer.
+        self._is_tied = len([*self._module.named_parameters(remove_duplicate=False)]) > len(
+            [*self._module.parameters()]
+        )
         self._normalisers = [part for part in self._module.modules() if getattr(part, "track_running_stats", False)]
         self._statistics = statistics
         self._kept: dict[str, Tensor] = {}
@@ -141,7 +145,7 @@ class AutogradEngine(Engine):
     def _call(self, weights: Weights, member: int, inputs: Tensor) -> Tensor:
         own = {name: t[member % len(t)] for name, t in self._statistics.items()}
         if not self.records:
-            return functional_call(self._module, {**weights, **own}, inputs)
+            return functional_call(self._module, {**weights, **own}, inputs, tie_weights=self._is_tied)
         with Recorder() as recorder:
             outputs = functional_call(self._module, {**weights, **own}, inputs)
         self._recorded = [*(self._recorded if member else []), recorder.inputs]
