@@ -13,6 +13,9 @@ from scaleinv.symmetry.network import Network
 from scaleinv.training.cell import Cell
 from scaleinv.training.data import Dataset
 
+# The network that was built last.
+_built: dict[str, Network] = {}
+
 
 def build_cell(config: Config) -> Cell:
     """Load the data onto the device and build the cell.
@@ -70,8 +73,13 @@ def build_network(config: Config, dataset: Dataset) -> Network:
     Raises:
         ConfigError: the architecture does not fit the data set.
     """
+    # Tracing a model takes a good part of a second, and a run needs its network several times.
+    key = f"{type(config.network).__module__} {config.network!r} {dataset.inputs} {dataset.classes}"
+    if key in _built:
+        return _built[key]
+    _built.clear()
     try:
-        return config.network.network(dataset.inputs, dataset.classes)
+        return _built.setdefault(key, config.network.network(dataset.inputs, dataset.classes))
     except ValueError as error:
         raise ConfigError(str(error), f"network={config.labels['network']} dataset={dataset.name}") from error
 
