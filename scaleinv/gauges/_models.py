@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 
 import torch
@@ -15,15 +16,14 @@ from scaleinv.symmetry.trace import describe
 _CHUNK = 2**16
 
 
-def described(model: nn.Module, example: Tensor | None) -> Network:
-    """Return the description of a model; an example is not needed for a ``Sequential``."""
-    return describe(model)
+# Inputs at which a model is traced, or its description; a chain needs none.
+Example = Tensor | Network | None
 
 
-def graph_of(model: nn.Module, example: Tensor | None) -> Graph:
-    """Return the graph of a model, on the device of its weights."""
-    graph = described(model, example).graph
-    return graph.to(next(iter(weights_of(model, graph).values())).device)
+def described(model: nn.Module, example: Example) -> Network:
+    """Return the description of a model, with its graph on the device of the weights."""
+    network = example if isinstance(example, Network) else describe(model, example)
+    return replace(network, graph=network.graph.to(next(iter(weights_of(model, network.graph).values())).device))
 
 
 def weights_of(model: nn.Module, graph: Graph) -> dict[str, Tensor]:

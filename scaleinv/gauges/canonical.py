@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from scaleinv.gauges._models import graph_of, rescaled, weights_of, with_weights
+from scaleinv.gauges._models import Example, described, rescaled, weights_of, with_weights
 from scaleinv.gauges.moves import why_not_permutable
 from scaleinv.symmetry import permutation
 from scaleinv.symmetry.balance import Dead, balancing_scales
@@ -16,7 +16,7 @@ from scaleinv.symmetry.ranges import equalising_scales
 from scaleinv.symmetry.skeleton import choose
 
 
-def balance(model: nn.Module, example: Tensor | None = None, dead: Dead = "refuse", inplace: bool = False) -> nn.Module:
+def balance(model: nn.Module, example: Example = None, dead: Dead = "refuse", inplace: bool = False) -> nn.Module:
     """Bring a model to the least ``sum w^2`` that a rescaling can reach (maths.md, 2.4).
 
     There, and only there, the sum of squares into each hidden channel equals that out of it. All rescalings of a model
@@ -24,7 +24,7 @@ def balance(model: nn.Module, example: Tensor | None = None, dead: Dead = "refus
 
     Args:
         model: see :func:`scaleinv.gauges.rescale`.
-        example: a batch of inputs, for models that are more than a ``Sequential``.
+        example: a batch of inputs, or the model's description; a ``Sequential`` of linear layers needs none.
         dead: ``refuse`` channels that no path of non-zero weights leads through, for which there is no least sum, or
             ``keep`` them as they are, and balance the others without them.
         inplace: change this model, instead of a copy.
@@ -33,13 +33,13 @@ def balance(model: nn.Module, example: Tensor | None = None, dead: Dead = "refus
         UnsupportedNetworkError: the model cannot be described.
         ValueError: a weight is not finite, or a channel is dead and not kept.
     """
-    graph = graph_of(model, example)
+    graph = described(model, example).graph
     weights = weights_of(model, graph)
     return with_weights(model, rescaled(graph, weights, balancing_scales(graph, weights, dead=dead)), inplace)
 
 
 def unit_gauge(
-    model: nn.Module, skeleton: str | Mapping = "maxprod", example: Tensor | None = None, inplace: bool = False
+    model: nn.Module, skeleton: str | Mapping = "maxprod", example: Example = None, inplace: bool = False
 ) -> nn.Module:
     """Rescale a model so that one outgoing weight of every hidden channel is exactly +1 or -1 (maths.md, theorem 4).
 
@@ -53,7 +53,7 @@ def unit_gauge(
         UnsupportedNetworkError: the model cannot be described.
         ValueError: a chosen weight is zero, or numbers leave their range.
     """
-    graph = graph_of(model, example)
+    graph = described(model, example).graph
     weights = weights_of(model, graph)
     require_finite(weights)
     exact = {name: w.double() for name, w in weights.items()}
@@ -64,9 +64,7 @@ def unit_gauge(
     return with_weights(model, rescaled(graph, weights, scales[1:]), inplace)
 
 
-def equalize(
-    model: nn.Module, example: Tensor | None = None, dead: Dead = "refuse", inplace: bool = False
-) -> nn.Module:
+def equalize(model: nn.Module, example: Example = None, dead: Dead = "refuse", inplace: bool = False) -> nn.Module:
     """Rescale a model so that ``max |w|`` into each hidden channel equals that out of it, for quantization.
 
     With one scale per tensor each channel then uses as much of the grid as the rescaling allows: cross-layer
@@ -84,14 +82,14 @@ def equalize(
         UnsupportedNetworkError: the model cannot be described.
         ValueError: a weight is not finite, or a channel is dead and not kept.
     """
-    graph = graph_of(model, example)
+    graph = described(model, example).graph
     weights = weights_of(model, graph)
     return with_weights(model, rescaled(graph, weights, equalising_scales(graph, weights, dead=dead)), inplace)
 
 
 def canonicalize(
     model: nn.Module,
-    example: Tensor | None = None,
+    example: Example = None,
     permute: bool | None = None,
     dead: Dead = "refuse",
     inplace: bool = False,
@@ -112,9 +110,9 @@ def canonicalize(
         UnsupportedNetworkError: the model cannot be described.
         ValueError: a weight is not finite, a channel is dead and not kept, or ``permute`` is true and they cannot.
     """
-    graph = graph_of(model, example)
-    weights = weights_of(model, graph)
-    reason = why_not_permutable(model, graph)
+    network = described(model, example)
+    graph, weights = network.graph, weights_of(model, network.graph)
+    reason = why_not_permutable(network)
     if permute and reason:
         raise ValueError(reason)
     moved = rescaled(graph, weights, balancing_scales(graph, weights, dead=dead))

@@ -53,14 +53,15 @@ def equivalent(
 ) -> Equivalence:
     """Compare two models up to rescaling and, where channels can change places, up to permutation.
 
-    Both are brought to the balanced gauge, channels are matched (:func:`scaleinv.symmetry.permutation.match`), and
+    Both are brought to the balanced gauge (channels that have none, because something is divided by them or no output
+    reads them, are compared as they are), channels are matched (:func:`scaleinv.symmetry.permutation.match`), and
     weights are compared; then outputs, since two models may do different things with the same weights. Weights of
     channels that are dead in both models, which no output depends on, are not compared.
 
     Args:
         model_a: a model; see :func:`scaleinv.gauges.rescale`.
         model_b: another, with parameters of the same shapes in the same order; their names may differ.
-        example: a batch of inputs, for models that are more than a ``Sequential``.
+        example: a batch of inputs; a ``Sequential`` of linear layers needs none.
         permute: whether to look for a permutation.
         tolerance: largest deviation, of weights and of outputs, that counts as round-off; None chooses by the dtype.
 
@@ -72,7 +73,7 @@ def equivalent(
     if difference := _difference(one.graph, other.graph):
         return Equivalence(False, difference)
     graph = one.graph
-    weights = [weights_of(model, net.graph) for model, net in ((model_a, one), (model_b, other))]
+    weights = [weights_of(model, network.graph) for model, network in ((model_a, one), (model_b, other))]
     if tolerance is None:
         eps = max(torch.finfo(w.dtype).eps for ws in weights for w in ws.values())
         tolerance = eps ** (2 / 3)
@@ -83,7 +84,7 @@ def equivalent(
     scales = [balancing_scales(graph, ws, dead="keep") for ws in (first, second)]
     a, b = (rescale(graph, ws, s) for ws, s in zip((first, second), scales, strict=True))
     source = torch.arange(graph.hidden + 1)
-    can = permute and not any(why_not_permutable(m, graph) for m in (model_a, model_b))
+    can = permute and not any(map(why_not_permutable, (one, other)))
     if can and _deviation(a, b) > tolerance:
         source = permutation.match(graph, a, b)
         a = permutation.permute(graph, a, source)
@@ -93,7 +94,9 @@ def equivalent(
     compared = partial(Equivalence, deviation=deviation, permuted=permuted, scales=of_first / scales[1], source=source)
     how = "up to rescaling and the order of their channels" if can else "up to rescaling"
     if not deviation <= tolerance:
-        return compared(False, f"the weights differ {how}, by {deviation:.1e}")
+        apart = int((~_connected(graph)).sum())
+        note = f"; {apart} channels that have a balanced gauge in no model were compared as they are" if apart else ""
+        return compared(False, f"the weights differ {how}, by {deviation:.1e}{note}")
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(16, *one.inputs, generator=generator) if example is None else example
     outputs = _output_deviation(model_a, model_b, inputs)
@@ -118,10 +121,21 @@ def _difference(one: Graph, other: Graph) -> str:
 def _without_dead(graph: Graph, weights: Weights) -> dict[str, Tensor]:
     """Set the weights of channels to zero that no path of non-zero weights leads through; the function stays."""
     is_alive = alive(graph, weights)
+    if is_alive.all():
+        return dict(weights)
+    is_alive |= ~_connected(graph)
     return {
         name: w * (graph.edges[name].at_heads(is_alive) & graph.edges[name].at_tails(is_alive))
         for name, w in weights.items()
     }
+
+
+def _connected(graph: Graph) -> Tensor:
+    """Return a mask that is True at classes that lie between anchors whatever the weights are, ``(K + 1,)``.
+
+    Others are what is divided by, with no weights into them, and what no output reads.
+    """
+    return alive(graph, {name: torch.ones(shape) for name, shape in graph.shapes.items()})
 
 
 def _deviation(first: Weights, second: Weights) -> float:

@@ -4,18 +4,40 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
-from scaleinv.gauges._models import graph_of, rescaled, weights_of, with_weights
+from scaleinv.gauges._models import Example, described, rescaled, weights_of, with_weights
 from scaleinv.symmetry import permutation
 from scaleinv.symmetry.graph import Graph
 from scaleinv.symmetry.group import random_scales
+from scaleinv.symmetry.network import Network
+from scaleinv.symmetry.program import IMAGES, Program
+
+# Operations that do the same to every channel, between layers that read and write all channels.
+_IN_CHAINS = frozenset(
+    {
+        *(
+            "linear",
+            "relu",
+            "leaky_relu",
+            "abs",
+            "dropout",
+            "flatten",
+            "view",
+            "reshape",
+            "mean",
+            "constant_pad_nd",
+            "pad",
+        ),
+        *(f"{kind}{n}d" for kind in ("conv", "conv_transpose", "upsample_nearest") for n in (1, 2, 3)),
+        *(f"{kind}_pool{n}d" for kind in ("max", "avg", "adaptive_max", "adaptive_avg") for n in (1, 2, 3)),
+    }
+)
 
 
 def rescale(
     model: nn.Module,
     scales: Tensor | Mapping[str, Tensor | float],
-    example: Tensor | None = None,
+    example: Example = None,
     inplace: bool = False,
 ) -> nn.Module:
     """Multiply what leads into each hidden channel by its scale, and divide what leads out of it (maths.md, eq. 1).
@@ -25,7 +47,7 @@ def rescale(
         scales: positive; in the order of the description's classes, ``(K,)``, or by the name of a tensor or module
             that writes channels (``{"0": 2.0}``, ``{"conv1.weight": ones}``), one for all its channels or one for each.
             Powers of two are exact.
-        example: a batch of inputs, for models that are more than a ``Sequential``.
+        example: a batch of inputs, or the model's description; a ``Sequential`` of linear layers needs none.
         inplace: change this model, instead of a copy.
 
     Returns:
@@ -35,7 +57,7 @@ def rescale(
         UnsupportedNetworkError: the model cannot be described.
         ValueError: a scale is not positive, no channel has it, or a weight would leave the range of its dtype.
     """
-    graph = graph_of(model, example)
+    graph = described(model, example).graph
     chosen = _by_class(graph, scales) if isinstance(scales, Mapping) else scales
     return with_weights(model, rescaled(graph, weights_of(model, graph), chosen), inplace)
 
@@ -45,7 +67,7 @@ def random_rescaling(
     sigma: float = 1.0,
     powers_of_two: bool = False,
     generator: torch.Generator | None = None,
-    example: Tensor | None = None,
+    example: Example = None,
     inplace: bool = False,
 ) -> nn.Module:
     """Rescale every hidden channel by ``exp(sigma N(0, 1))``.
@@ -62,18 +84,18 @@ def random_rescaling(
         UnsupportedNetworkError: the model cannot be described.
         ValueError: a weight would leave the range of its dtype.
     """
-    graph = graph_of(model, example)
+    graph = described(model, example).graph
     scales = random_scales(graph, sigma, powers_of_two, generator)
     return with_weights(model, rescaled(graph, weights_of(model, graph), scales), inplace)
 
 
 def permute(
-    model: nn.Module, orders: Mapping[str, Tensor], example: Tensor | None = None, inplace: bool = False
+    model: nn.Module, orders: Mapping[str, Tensor], example: Example = None, inplace: bool = False
 ) -> nn.Module:
     """Let hidden channels change places: channel ``order[i]`` comes to place i.
 
     Args:
-        model: a chain of layers without groups, running statistics or slopes per channel; see :func:`rescale`.
+        model: a chain of linear layers and convolutions without groups; see :func:`rescale`.
         orders: by the name of a tensor or module that writes channels, a permutation of 0, ..., n - 1.
         example: see :func:`rescale`.
         inplace: see :func:`rescale`.
@@ -82,9 +104,10 @@ def permute(
         UnsupportedNetworkError: the model cannot be described.
         ValueError: the channels of this model cannot change places, or an order is no permutation.
     """
-    graph = graph_of(model, example)
-    if reason := why_not_permutable(model, graph):
+    network = described(model, example)
+    if reason := why_not_permutable(network):
         raise ValueError(reason)
+    graph = network.graph
     source = torch.arange(graph.hidden + 1)
     for name, order in orders.items():
         classes = _written(graph, name).cpu()
@@ -96,16 +119,28 @@ def permute(
     return with_weights(model, moved, inplace)
 
 
-def why_not_permutable(model: nn.Module, graph: Graph) -> str:
+def why_not_permutable(network: Network) -> str:
     """Return why the channels of a model cannot change places by their weights alone; an empty string if they can."""
-    reason = permutation.why_not_permutable(graph)
-    for name, edges in graph.edges.items():
-        owner = model.get_submodule(name.rpartition(".")[0])
-        if not edges.head.any() and not edges.tail.any() and not isinstance(owner, nn.Linear | _ConvNd):
-            reason = reason or f"{name} may belong to hidden channels, such as a slope for each"
-    if buffer := next(model.named_buffers(), None):
-        reason = reason or f"the buffer {buffer[0]} may belong to hidden channels"
+    reason = permutation.why_not_permutable(network.graph)
+    if not reason and not network.chain:
+        reason = _why_no_chain(network.program)
     return reason and f"the channels of this model cannot change places: {reason}"
+
+
+def _why_no_chain(program: Program) -> str:
+    """Return which operation reads anything but the result before it and weights of its own, or mixes channels."""
+    before, used, sizes = IMAGES, set[str](), set[str]()
+    for at in program.operations:
+        read = [name for name in at.inputs if name not in sizes]
+        if at.short.startswith("sym_") or not read:
+            sizes.add(at.name)
+            continue
+        weights = {name for name in read if name in program.names}
+        if at.short not in _IN_CHAINS or weights & used or [n for n in read if n not in weights] != [before]:
+            return f"{at} makes it more than a chain of layers"
+        used |= weights
+        before = at.name
+    return ""
 
 
 def _by_class(graph: Graph, scales: Mapping[str, Tensor | float]) -> Tensor:
