@@ -6,7 +6,8 @@ spaces, many networks at once, and writes one CSV. The library underneath: ``sca
 ``scaleinv.load_model`` gives back what was trained; ``scaleinv.distance``, ``average``, ``barrier``, ``disagreement``,
 ``js_divergence`` and ``cka`` compare several models; ``scaleinv.rescale``, ``random_rescaling``, ``balance``,
 ``unit_gauge``, ``equalize``, ``canonicalize``, ``permute`` and ``fold_batch_norm`` give other weights of the same
-function, and ``equivalent`` says whether two models differ by no more.
+function, and ``equivalent`` says whether two models differ by no more; ``scaleinv.binarize``, ``prune``, ``attend`` and
+``quiet_gauge`` are about models whose weights are read by coin tosses.
 """
 
 from importlib import import_module
@@ -30,6 +31,7 @@ _ON_DEMAND = {
         "scaleinv.gauges",
     ),
     **dict.fromkeys(("rescale", "unit_gauge"), "scaleinv.gauges"),
+    **dict.fromkeys(("binarize", "prune", "attend", "quiet_gauge"), "scaleinv.binarization"),
 }
 
 

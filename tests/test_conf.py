@@ -27,6 +27,7 @@ GROUPS = {
         "schedule",
         "start",
         "augment",
+        "number",
         "task",
         "loss",
         "penalty",
@@ -102,6 +103,7 @@ CHANGES = {
     "schedule.name": "schedule=cosine",
     "start.name": "start=rescaled",
     "augment.name": "augment=crop_flip",
+    "number.name": "number=psb",
     "loss.name": "loss=mean_squared_error",
     "penalties": "penalties=[l2_weights]",
     "probes": "probes=[roots]",
@@ -157,7 +159,7 @@ def test_released_runs_keep_their_ids(folder):
     paths = sorted((RELEASE / folder).rglob("config.yaml"))[:40]
     assert paths
     new = {"schedule": {"name": "constant"}, "loss": {"name": "cross_entropy"}, "penalties": []}
-    new["augment"] = {"name": "none"}
+    new |= {"augment": {"name": "none"}, "number": {"name": "float"}}
     for path in paths:
         old = OmegaConf.to_container(OmegaConf.load(path))
         hashed = [

@@ -15,6 +15,7 @@ FLOORS = [
     "minima",
     "patterns",
     "networks",
+    "numbers",
     "augmentations",
     "losses",
     "schedules",
@@ -24,6 +25,7 @@ FLOORS = [
     "penalties",
     "probes",
     "training",
+    "binarization",
 ]
 BESIDE = {"augmentations", "losses", "schedules", "optim", "starts", "penalties", "probes"}
 # What only the runs and the report may know.

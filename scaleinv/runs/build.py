@@ -43,6 +43,7 @@ def build_cell(config: Config) -> Cell:
         batch_size=config.batch_size,
         start=config.start,
         augment=config.augment,
+        number=config.number,
         probes=config.probes,
         schedule=config.schedule,
         epochs=config.epochs,

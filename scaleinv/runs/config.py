@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from scaleinv.augmentations.base import Augmentation
     from scaleinv.losses.base import Loss
     from scaleinv.networks.base import Architecture
+    from scaleinv.numbers.base import Number
     from scaleinv.optim.base import Optimizer
     from scaleinv.penalties.base import Penalty
     from scaleinv.probes.base import Probe
@@ -58,6 +59,7 @@ FORMERLY: dict[str, Any] = {
     "loss.name": "cross_entropy",
     "penalties": [],
     "augment.name": "none",
+    "number.name": "float",
 }
 # Key of an axis that every run has -> its column in the records. Any other option per member is an axis if it is given
 # as a list; its column is named after its key.
@@ -67,7 +69,7 @@ READ_ELSEWHERE = {"dataset.hidden"}
 # Top-level groups that are not keys of a run: Hydra's own, and the budget that experiments refer to.
 BESIDE = {"hydra", "study"}
 # Groups in which a file is chosen by name. The choice is recorded because a preset's keys do not contain its name.
-CHOICES = ("dataset", "network", "space", "optimizer", "schedule", "start", "augment", "loss", "task")
+CHOICES = ("dataset", "network", "space", "optimizer", "schedule", "start", "augment", "number", "loss", "task")
 # Numbers of a run that a search over runs can minimise.
 OBJECTIVES = ("best_val_loss", "last_val_loss", "none")
 # Longest name of a folder on the file systems in use.
@@ -86,6 +88,7 @@ CLASSES = {
     "schedule": ("scaleinv.schedules", "Schedule"),
     "start": ("scaleinv.starts", "Start"),
     "augment": ("scaleinv.augmentations", "Augmentation"),
+    "number": ("scaleinv.numbers", "Number"),
     "loss": ("scaleinv.losses", "Loss"),
     "penalty": ("scaleinv.penalties", "Penalty"),
     "probe": ("scaleinv.probes", "Probe"),
@@ -118,6 +121,7 @@ class Config:
         optimizer: update rule.
         schedule: schedule of the learning rates.
         start: what is done to the drawn weights before training.
+        number: format that the network reads its weights in.
         augment: changes of the training images, drawn anew for every epoch.
         loss: loss function.
         penalties: terms added to the loss, by name.
@@ -140,6 +144,7 @@ class Config:
     schedule: "Schedule"
     start: "Start"
     augment: "Augmentation"
+    number: "Number"
     loss: "Loss"
     penalties: Mapping[str, "Penalty"]
     probes: tuple["Probe", ...]

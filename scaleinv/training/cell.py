@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scaleinv.augmentations import Augmentation, NoAugmentation
 from scaleinv.losses import CrossEntropy, Loss
+from scaleinv.numbers import FloatNumber, Number
 from scaleinv.optim.base import Optimizer
 from scaleinv.penalties.base import Penalty
 from scaleinv.probes.base import Probe, no_kept_weights
@@ -67,6 +68,7 @@ class Cell:
         schedule: schedule of the learning rates.
         epochs: number of epochs of the whole run, which schedules depend on.
         kept: see :class:`scaleinv.probes.base.Scene`.
+        number: format that the network reads its weights in.
         augment: changes of the training images, drawn anew for every epoch.
     """
 
@@ -84,6 +86,7 @@ class Cell:
     schedule: Schedule = field(default_factory=Constant)
     epochs: int = 0
     kept: Callable[[str, Member], dict[str, Tensor]] = no_kept_weights
+    number: Number = field(default_factory=FloatNumber)
     augment: Augmentation = field(default_factory=NoAugmentation)
 
     @property

@@ -1,6 +1,6 @@
 """Scoring of whole splits, in memory that training does not use."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +16,14 @@ from scaleinv.training.data import Dataset, Slab, Split
 class Evaluator:
     """Scores members without changing anything that training reads."""
 
-    def __init__(self, network: Network, data: Dataset, loss: Loss, statistics: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        data: Dataset,
+        loss: Loss,
+        statistics: Mapping[str, Tensor],
+        read: Callable[[Weights], Weights] = dict,
+    ) -> None:
         """Prepare; memory is made on first use and used again.
 
         Args:
@@ -24,8 +31,9 @@ class Evaluator:
             data: data set with the splits to score.
             loss: loss to measure.
             statistics: see :class:`scaleinv.training.autograd.AutogradEngine`; only read.
+            read: what becomes of the weights before they are scored, once per split (a number format).
         """
-        self._loss = loss
+        self._loss, self._read = loss, read
         self._engine = make_engine(network, statistics)
         self._data, self._slab = data, Slab(data)
         self._activations = network.activations
@@ -39,6 +47,7 @@ class Evaluator:
             split: a split of the data set.
         """
         parts = []
+        weights = self._read(weights)
         for slab in self._slabs(weights, split):
             logits = self._engine.logits(weights, self._slab.normalise(slab.images)[None])
             parts.append(self._loss.score(logits, slab.labels[None]).total())

@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from scaleinv.losses.base import Score
+from scaleinv.numbers.base import Draws
 from scaleinv.optim.base import IDENTITY, GradientTransformation, Point, State
 from scaleinv.penalties.base import Term
 from scaleinv.probes.base import Reading, Scene
 from scaleinv.schedules.base import Progress
 from scaleinv.spaces._gradient import Gradient
 from scaleinv.spaces.base import Coords, Frame
+from scaleinv.symmetry.graph import Weights
 from scaleinv.training.autograd import make_engine
 from scaleinv.training.capture import CapturedStep, CaptureError
 from scaleinv.training.cell import LR, Cell, Member
@@ -152,7 +154,9 @@ class Stack:
         self.engine = make_engine(network, self._statistics)
         self._slab = Slab(cell.dataset)
         self._views = cell.augment.attach(cell.dataset.train.images, cell.dataset.shape)
-        evaluator = Evaluator(network, cell.dataset, cell.loss, self._statistics)
+        # Number of draws that the number format has made for training; it is the whole state of its randomness.
+        self._draws = torch.zeros((), dtype=torch.int64)
+        evaluator = Evaluator(network, cell.dataset, cell.loss, self._statistics, self._read_to_score)
         length = (cell.steps_per_epoch, cell.epochs)
         self.scene = Scene(
             *(network, self.chart, cell.dataset, self.members, self.weights, evaluator, *length),
@@ -174,7 +178,9 @@ class Stack:
         self._logits = torch.empty(count, network.outputs, slab, dtype=dtype, device=self.device)
         self._steps = torch.zeros((), dtype=torch.int64, device=self.device)
         self.first_bad_step = torch.zeros(count, dtype=torch.int64, device=self.device)
-        self.captures = captures and self.device.type == "cuda" and self._controller is None
+        self.captures = (
+            captures and self.device.type == "cuda" and self._controller is None and cell.number.can_be_captured
+        )
         self._note = note
         self._captured: CapturedStep | None = None
 
@@ -188,6 +194,8 @@ class Stack:
             flat |= flatten(term.tensors(), f"penalty/{i}")
         if self._controller is not None:
             flat |= flatten(self._controller.tensors(), "schedule")
+        if not self.cell.number.can_be_captured:
+            flat["draws"] = self._draws
         return flat | {"steps": self._steps, "first_bad_step": self.first_bad_step}
 
     def module_state(self) -> dict[str, Tensor]:
@@ -221,14 +229,23 @@ class Stack:
             The outputs before the step, ``(members, classes, batch)``, until the next one overwrites them.
         """
         self.engine.records = bool(watching) or self._controller is not None
-        logits, gradient = self.engine.gradient(self.weights, images, targets, self.cell.loss)
+        logits, gradient = self.engine.gradient(self._as_read("training"), images, targets, self.cell.loss)
         point = Point(self.weights, images, logits, self.scene.network, self.chart, self._statistics)
         sizes = self._watched(point, gradient, watching) if self.engine.records else self._sizes()
         self.state = move_(self.rule, point, gradient, self.state, sizes, self._acting)
+        self._draws += 1
         for every, reading in self._readings:
             if every == 1:
                 reading.look()
         return logits
+
+    def _as_read(self, purpose: str, weights: Weights | None = None) -> dict[str, Tensor]:
+        """Return the weights as the number format reads them: the same ones until the next step."""
+        draws = Draws(tuple(member.seed for member in self.members), purpose, int(self._draws))
+        return self.cell.number.read(self.scene.network.graph, self.weights if weights is None else weights, draws)
+
+    def _read_to_score(self, weights: Weights) -> dict[str, Tensor]:
+        return self._as_read("scoring", weights)
 
     def _sizes(self) -> Tensor:
         """Return minus the learning rate of each member at the next step, and count the step."""
