@@ -179,7 +179,8 @@ def _losses(
         scalings: rescaling factors ``(K,)`` applied before each step, one tensor per step; empty for none.
         loss: loss to minimise.
     """
-    engine = make_engine(network, {name: b.clone() for name, b in statistics.items()})
+    statistics = {name: b.clone() for name, b in statistics.items()}
+    engine = make_engine(network, statistics)
     rule, graph = optimizer.transformation(), network.graph
     step = torch.tensor([-lr], dtype=torch.float64)
     chart = space.chart(graph, weights)
@@ -195,7 +196,7 @@ def _losses(
         index = torch.arange(k * batch_size, (k + 1) * batch_size) % len(labels)
         batch = images[None, index]
         logits, gradient = engine.gradient(weights, batch, targets[..., index], loss)
-        state = move_(rule, Point(weights, batch, logits, network, chart), gradient, state, step)
+        state = move_(rule, Point(weights, batch, logits, network, chart, statistics), gradient, state, step)
     losses.append(loss.score(engine.logits(weights, images[None]), labels[None]).loss.mean(-1))
     return torch.cat(losses)
 

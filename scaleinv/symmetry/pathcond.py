@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scaleinv.symmetry.balance import Energy, alive, group_blocks
+from scaleinv.symmetry.balance import Energy, alive, balance, group_blocks
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import rescale
 from scaleinv.symmetry.network import Network
@@ -29,7 +29,8 @@ def condition(network: Network, weights: Weights, buffers: Weights | None = None
     Raises:
         UnsupportedNetworkError: no path norm is defined through an operation; the message names it.
     """
-    doubled = {name: w.double() for name, w in weights.items()}
+    # From the balanced gauge, so that networks that differ by powers of two have the same result, bit for bit.
+    doubled = balance(network.graph, {name: w.double() for name, w in weights.items()}, dead="keep")
     if buffers is not None:
         buffers = {name: b.double() if b.is_floating_point() else b for name, b in buffers.items()}
     problem = PathCond(network.graph, path_curvature(network, doubled, buffers))
