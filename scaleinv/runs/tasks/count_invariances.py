@@ -67,10 +67,11 @@ def jacobian_rank(network: Network, seed: int, images: int) -> int:
         images: number of inputs.
     """
     generator = torch.Generator().manual_seed(seed)
-    x = 2 * torch.randn(images, network.sizes[0], dtype=torch.float64, generator=generator)
+    x = 2 * torch.randn(images, network.features, dtype=torch.float64, generator=generator)
     shapes = network.graph.shapes
     weights = {name: torch.randn(shape, dtype=torch.float64, generator=generator) for name, shape in shapes.items()}
+    network.forward(weights, x)  # makes the module, which cannot be made while it is differentiated
     with torch.enable_grad():
         jacobians = torch.func.jacrev(lambda w: network.forward(w, x))(weights)
-    parts = [part.reshape(images * network.sizes[-1], -1) for part in jacobians.values()]
+    parts = [part.reshape(images * network.outputs, -1) for part in jacobians.values()]
     return int(torch.linalg.matrix_rank(torch.cat(parts, 1), rtol=1e-9))
