@@ -35,13 +35,13 @@ class LargerLayersHaveASmallerShareOfInvariances(Claim):
             yield range_case("one hidden layer", text, ratios[~is_deep], 1, "pairs of networks").beside()
         measured, epochs = effects(records), int(records["epoch"].max())
         for space, own in measured.groupby("space_name", sort=False):
-            for text, rows in own.groupby("network.hidden", sort=False):
+            for hidden, rows in own.groupby("network.hidden", sort=False):
                 estimate = estimate_mean(rows["log_ratio"].to_numpy()).as_ratio()
                 words = f"loss of SGD in {space} space over loss in weight space"
-                yield Case(f"{text}, {space}", words, estimate, None, decides=False, epochs=epochs)
+                yield Case(f"{hidden}, {space}", words, estimate, None, decides=False, epochs=epochs)
             if len(table) > 2:
-                sizes = own.assign(size=own["log_ratio"].abs()).pivot(index="seed", columns="share", values="size")
-                found = [rank_correlation(pd.Series(sizes.columns, dtype=float), row) for _, row in sizes.iterrows()]
+                seeds = own.assign(size=own["log_ratio"].abs()).groupby("seed")
+                found = [rank_correlation(rows["share"], rows["size"]) for _, rows in seeds]
                 words = f"rank correlation over networks of |log loss ratio| in {space} space with K / m"
                 estimate = estimate_mean(np.array(found))
                 yield Case(f"follows the share, {space}", words, estimate, None, decides=False, epochs=epochs)

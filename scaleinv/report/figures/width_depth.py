@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from scaleinv.report.figures.curves import DATASETS, describe_n
 from scaleinv.report.figures.style import BLUE, ORANGE, PAGE, Drawing, panels, styled
@@ -58,20 +59,24 @@ def draw(records: pd.DataFrame) -> Drawing:
     for space, (color, marker) in SPACES.items():
         own = table[table["space_name"] == space]
         ax.plot(own["share"], np.exp(own["log_ratio"]), linestyle="", marker=".", markersize=2, color=color, alpha=0.5)
-        means = own.groupby("share")["log_ratio"].mean()
-        ax.plot(means.index, np.exp(means), linestyle="", marker=marker, color=color, label=space)
-    for one in shares(records).to_dict("records"):
-        text = f"{one['layers']} x {one['width']}"
-        ax.annotate(text, (one["share"], 0.0), xycoords=ax.get_xaxis_transform(), rotation=90, fontsize=5, va="bottom")
+        means = own.groupby(["network.hidden", "share"], sort=False)["log_ratio"].mean().reset_index()
+        ax.plot(means["share"], np.exp(means["log_ratio"]), linestyle="", marker=marker, color=color, label=space)
+    for share, alike in shares(records).groupby("share"):
+        text = f"{alike['layers'].iloc[0]} x {', '.join(map(str, alike['width']))}"
+        ax.annotate(text, (share, 1.0), xycoords=ax.get_xaxis_transform(), rotation=45, fontsize=5)
     ax.set_xscale("log")
     ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 5, 7)))
+        axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
+        axis.set_minor_locator(NullLocator())
     ax.set_xlabel("share of invariances, K / m")
     ax.set_ylabel("best validation loss / that in weight space")
     ax.legend()
     name = records["dataset"].iloc[0]
     caption = (
         "SGD in two invariant spaces against weight space, from the same start, each at its best learning rate: ratio"
-        " of the best validation losses (dots: seeds, markers: geometric means) against the share K / m of invariances in"
-        f" the weights; hidden layers x width at the bottom. {DATASETS.get(name, name)}; {describe_n(records)}."
+        " of the best validation losses (dots: seeds, markers: geometric means) against the share K / m of invariances"
+        f" in the weights; hidden layers x width at the top. {DATASETS.get(name, name)}; {describe_n(records)}."
     )
     return Drawing(figure, table, caption)
