@@ -5,7 +5,7 @@ anything; label 1 is the anchor, whatever may not be rescaled; every other label
 wrote. Labels are joined where values meet; the classes of a graph are what comes out (maths.md, section 1).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,12 +59,12 @@ class Entries:
 
     Attributes:
         shape: shape of the tensor that they make up.
-        name: the parameter, if these are all its entries in their order.
+        name: the parameter, if these are all its entries in their order, in any shape.
         numbers: number of every entry among all entries of the model, from 1, in any order and number; 0 is an
             exact zero. None where ``name`` says it all, since large tensors are many.
     """
 
-    shape: tuple[int, ...]
+    shape: torch.Size
     name: str | None
     numbers: Tensor | None = None
 
@@ -79,14 +79,14 @@ class _Reason:
 class Classes:
     """The labels of a model, what was learnt about them, and in the end the graph."""
 
-    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
         """Begin with parameters of these shapes, by name, and no channel."""
         self._shapes = shapes
         self._starts: dict[str, int] = {}
         start = 1
         for name, shape in shapes.items():
             self._starts[name] = start
-            start += torch.Size(shape).numel()
+            start += shape.numel()
         self._count = 2
         self._written: list[Tensor] = []
         self._pairs: list[Tensor] = []
@@ -107,7 +107,7 @@ class Classes:
             return entries.numbers
         assert entries.name is not None
         start = self._starts[entries.name]
-        return torch.arange(start, start + torch.Size(entries.shape).numel()).view(entries.shape)
+        return torch.arange(start, start + entries.shape.numel()).view(entries.shape)
 
     def join(self, first: Tensor, second: Tensor, at: Operation, why: str) -> Tensor:
         """Join two tensors of labels element by element, broadcast; exact zeros join nothing.
@@ -161,7 +161,10 @@ class Classes:
             tail: labels; broadcasts against the entries.
             at: operation that uses the entries.
         """
-        if entries.name is not None and entries.numbers is None:
+        if entries.name is not None:
+            own = self._shapes[entries.name]
+            if entries.shape != own:
+                head, tail = (end.expand(entries.shape).reshape(own) for end in (head, tail))
             self._connect(entries.name, head, tail, at)
             return
         numbers = self.numbers(entries)
@@ -175,16 +178,16 @@ class Classes:
         self.join(head, head[first], at, why)
         self.join(tail, tail[first], at, why)
         head, tail = head[first.unique()], tail[first.unique()]
-        for name, start in self._starts.items():
-            size = torch.Size(self._shapes[name]).numel()
-            inside = (numbers >= start) & (numbers < start + size)
-            if inside.any():
-                ends = []
-                for labels in (head, tail):
-                    whole = torch.zeros(size, dtype=torch.long)
-                    whole[numbers[inside] - start] = labels[inside]
-                    ends.append(whole.view(self._shapes[name]))
-                self._connect(name, ends[0], ends[1], at)
+        starts = torch.tensor(list(self._starts.values()))
+        owners = torch.searchsorted(starts, numbers, right=True) - 1
+        for owner in owners.unique().tolist():
+            name, inside = list(self._starts)[owner], owners == owner
+            ends = []
+            for labels in (head, tail):
+                whole = torch.zeros(self._shapes[name].numel(), dtype=torch.long)
+                whole[numbers[inside] - starts[owner]] = labels[inside]
+                ends.append(whole.view(self._shapes[name]))
+            self._connect(name, ends[0], ends[1], at)
 
     def _connect(self, name: str, head: Tensor, tail: Tensor, at: Operation) -> None:
         if before := self._edges.get(name):
@@ -228,7 +231,7 @@ _TWICE = "weights that other channels use too"
 class Settled:
     """What is known of the labels in the end."""
 
-    shapes: dict[str, tuple[int, ...]]
+    shapes: Mapping[str, torch.Size]
     edges: dict[str, Edges]
     written: list[Tensor]
     reasons: list[tuple[_Reason, Tensor]]
@@ -257,7 +260,7 @@ class Settled:
             nothing = torch.zeros([1] * len(shape), dtype=torch.long)
             ends = self.edges.get(name, Edges(nothing, nothing))
             edges[name] = Edges(of_label[ends.head], of_label[ends.tail])
-        return Graph(self.shapes, edges, tuple(blocks))
+        return Graph({name: tuple(shape) for name, shape in self.shapes.items()}, edges, tuple(blocks))
 
     @cached_property
     def anchors(self) -> tuple[Anchor, ...]:
@@ -265,30 +268,31 @@ class Settled:
         by_reason: dict[_Reason, list[Tensor]] = {}
         for reason, labels in self.reasons:
             by_reason.setdefault(reason, []).append(self.components[labels])
-        writers: dict[str, Tensor] = {
-            name: self.components[e.head.flatten().unique()] for name, e in self.edges.items()
-        }
+        names, heads = list(self.edges), [self.components[e.head.flatten().unique()] for e in self.edges.values()]
+        written = torch.cat([torch.empty(0, dtype=torch.long), *heads])
+        writers = torch.arange(len(names)).repeat_interleave(torch.tensor([len(h) for h in heads], dtype=torch.long))
         anchors = []
         is_new = torch.ones(len(self.anchored), dtype=torch.bool)
         for reason, parts in by_reason.items():
             these = torch.cat(parts).unique()
             is_one = torch.zeros(len(self.anchored), dtype=torch.bool)
             is_one[these] = True
-            names = tuple(name for name, written in writers.items() if is_one[written].any())
             first = int(is_new[these].sum())
             is_new[these] = False
-            anchors.append(Anchor(reason.operation, reason.module, reason.why, len(these), first, names))
+            tensors = tuple(names[i] for i in writers[is_one[written]].unique().tolist())
+            anchors.append(Anchor(reason.operation, reason.module, reason.why, len(these), first, tensors))
         return tuple(anchors)
 
     def _marks(self) -> Tensor:
         """Return a number for every component that differs where the numbers of entries in some tensor differ."""
         marks = torch.zeros(len(self.anchored), dtype=torch.long)
+        generator = torch.Generator().manual_seed(0)
         for name, ends in self.edges.items():
             for end in (ends.head, ends.tail):
                 (small,) = compact(end.expand(self.shapes[name]))
-                each = torch.Size(self.shapes[name]).numel() // max(small.numel(), 1)
-                counts = self.components[small.flatten()].bincount(minlength=len(marks)) * each
-                marks = marks * 1_000_003 + counts  # wraps around
+                each = self.shapes[name].numel() // max(small.numel(), 1)
+                weight = torch.randint(1 << 40, (1,), generator=generator) * each  # sums wrap around
+                marks.index_add_(0, self.components[small.flatten()], weight.expand(small.numel()))
         return marks
 
 

@@ -127,6 +127,10 @@ class Labelling:
         match value:
             case Activation():
                 return value.labels
+            case Entries(shape, str()):
+                new = self.classes.fresh(shape.numel()).view(shape)
+                self.classes.connect(value, new, torch.full([1] * new.dim(), ANCHOR), at)
+                return new
             case Entries():
                 numbers = self.classes.numbers(value)
                 used, inverse = numbers.unique(return_inverse=True)
@@ -152,10 +156,14 @@ class Labelling:
         """Return labels of ``x * w`` or ``x / w``, elementwise: new channels, one for each pair of entry and label."""
         shape = torch.broadcast_shapes(x.shape, entries.shape)
         numbers, x = compact(self.classes.numbers(entries), x)
+        if entries.name is not None and numbers.shape == entries.shape:  # every entry has one label to multiply
+            new = torch.where(x == ZERO, ZERO, self.classes.fresh(numbers.numel()).view(numbers.shape))
+            self.classes.connect(entries, *((x, new) if divides else (new, x)), at)
+            return Activation(new.expand(shape))
         pairs, inverse = (numbers * (int(x.max()) + 1) + x).unique(return_inverse=True)
         new = torch.where((numbers == 0) | (x == ZERO), ZERO, self.classes.fresh(len(pairs))[inverse])
         head, tail = (x, new) if divides else (new, x)
-        self.classes.connect(Entries(tuple(numbers.shape), None, numbers), head, tail, at)
+        self.classes.connect(Entries(numbers.shape, None, numbers), head, tail, at)
         return Activation(new.expand(shape))
 
     def viewed(self, value: Any, move: Callable[[Tensor], Tensor]) -> Any:
@@ -165,8 +173,14 @@ class Labelling:
                 return Activation(move(value.labels), value.dtype)
             case Entries():
                 numbers = move(self.classes.numbers(value))
-                return Entries(tuple(numbers.shape), None, numbers)
+                return Entries(numbers.shape, None, numbers)
         return move(value)
+
+    def reshaped(self, value: Any, shape: Sequence[int]) -> Any:
+        """Reshape a value; a parameter's entries keep their order."""
+        if isinstance(value, Entries) and value.name is not None:
+            return Entries(torch.Size(shape), value.name)
+        return self.viewed(value, lambda t: t.reshape(shape))
 
     def _moved(self, at: Operation, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Run an operation that moves data on the labels, or on the numbers of a parameter's entries."""

@@ -41,6 +41,8 @@ def homogeneous(self: Labelling, at: Operation, args: Arguments) -> Any:
     """Functions of one element with f(a x) = a f(x) for a > 0 keep the labels."""
     if "weight" in args:  # the slopes of a PReLU are the same under every rescaling
         self.anchor(args["weight"], at, "")
+    if at.short not in ("to", "_to_copy", "type_as"):
+        return args.data if is_labelled(args.data) else NotImplemented
     if isinstance(args.data, Activation) and args.result.dtype.is_floating_point:
         return Activation(args.data.labels, args.result.dtype)
     return args.data if isinstance(args.data, Entries) else NotImplemented
@@ -348,8 +350,8 @@ def _normalised(self: Labelling, at: Operation, args: Arguments, dims: list[int]
     own = [size if d in dims else 1 for d, size in enumerate(shape)]
     result = Activation(torch.tensor(ANCHOR).expand(shape))
     if weight is not None:
-        result = _product(self, at, result, self.viewed(weight, lambda t: t.reshape(own)))
-    return result if bias is None else self.joined(result, self.viewed(bias, lambda t: t.reshape(own)), at)
+        result = _product(self, at, result, self.reshaped(weight, own))
+    return result if bias is None else self.joined(result, self.reshaped(bias, own), at)
 
 
 @rule("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack")
@@ -358,7 +360,7 @@ def gathered(self: Labelling, at: Operation, args: Arguments) -> Any:
     parts, *rest = args.values()
     if all(isinstance(part, Entries) for part in parts):
         numbers = run_on_numbers(at.target, [self.classes.numbers(part) for part in parts], *rest)
-        return Entries(tuple(numbers.shape), None, numbers)
+        return Entries(numbers.shape, None, numbers)
     return Activation(run_on_numbers(at.target, [self.labels(part, at) for part in parts], *rest))
 
 

@@ -54,7 +54,7 @@ def describe(model: nn.Module, example: Tensor | None = None) -> Network:
 
 def _describe_traced(model: nn.Module, example: Tensor) -> Network:
     """Label the channels in the operations of both modes."""
-    parameters = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    parameters = {name: p.shape for name, p in model.named_parameters()}
     classes = Classes(parameters)
     visit = Labelling(classes)
     programs = [Program.trace(model, example, training) for training in (False, True)]
