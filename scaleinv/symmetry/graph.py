@@ -153,24 +153,50 @@ class Graph:
         near, far = (edges.head, edges.tail) if side == "head" else (edges.tail, edges.head)
         if not ((near >= block.start) & (near < block.stop)).any():
             return None
-        classes = near.expand(shape).flatten()
-        positions = ((classes >= block.start) & (classes < block.stop)).nonzero()[:, 0]
-        classes = classes[positions]
+        near = near.view(*[1] * (len(shape) - near.dim()), *near.shape)
+        positions = torch.arange(self._size(name), device=near.device).view(shape)
+        ends = far.expand(shape)
+        axes = [axis for axis, size in enumerate(near.shape) if size > 1]
+        if len(axes) == 1:  # every class has slices of the tensor, which spares a search among all entries
+            positions, ends = (t.movedim(axes[0], 0).reshape(near.numel(), -1) for t in (positions, ends))
+            near = near.flatten()
+        else:
+            positions, ends = (t.reshape(-1, 1) for t in (positions, ends))
+            near = near.expand(shape).flatten()
+        inside = ((near >= block.start) & (near < block.stop)).nonzero()[:, 0]
+        classes = near[inside]
         counts = classes.bincount(minlength=block.stop)[block.start :]
         if (counts != counts[0]).any():
             return None
-        table = positions[classes.argsort(stable=True)].view(len(counts), -1)
-        return Incidence(block, name, table, far.expand(shape).flatten()[table])
+        rows = inside[classes.argsort(stable=True)]
+        table, ends = (t[rows].view(len(counts), -1) for t in (positions, ends))
+        if counts[0] > 1 and len(axes) == 1:
+            table, order = table.sort(1)
+            ends = ends.gather(1, order)
+        return Incidence(block, name, table, ends)
+
+    def _size(self, name: str) -> int:
+        return torch.Size(self.shapes[name]).numel()
 
     def _ordered(self, blocks: Iterable[Block], near: str, far: str) -> tuple[Incidence, ...]:
         """Order the blocks so that each has a tensor with all its far ends in earlier blocks or the anchor."""
         waiting, ordered, reached = list(blocks), list[Incidence](), {0}
-        far_ends = {name: set(getattr(edges, far).flatten().tolist()) for name, edges in self.edges.items()}
+        far_ends = {name: set(getattr(edges, far).unique().tolist()) for name, edges in self.edges.items()}
+        # Biases last: they fit at every place of the order, but they are often zero.
+        names = sorted(self.shapes, key=lambda name: len(self.shapes[name]) == 1)
+        meets = {name: self._blocks_at(name, near) for name in names}
         while waiting:
-            names = [name for name, ends in far_ends.items() if ends <= reached]
-            # Biases last: they fit at every place of the order, but they are often zero.
-            names.sort(key=lambda name: len(self.shapes[name]) == 1)
-            nearest = (at for name in names for block in waiting if (at := self.incident(name, near, block)))
+            fits = [name for name in names if far_ends[name] <= reached]
+            # Else a tensor of which the block's entries alone lead to where the order has been.
+            tensors = [(name, True) for name in fits] + [(name, False) for name in names if name not in fits]
+            nearest = (
+                at
+                for name, whole in tensors
+                for block in waiting
+                if block in meets[name]
+                and (at := self.incident(name, near, block))
+                and (whole or set(at.ends.unique().tolist()) <= reached)
+            )
             if (at := next(nearest, None)) is None:
                 start, stop = waiting[0].start, waiting[0].stop
                 way = "from the inputs to" if near == "head" else "to the outputs from"
@@ -179,6 +205,13 @@ class Graph:
             ordered.append(at)
             reached |= set(range(at.block.start, at.block.stop))
         return tuple(ordered)
+
+    def _blocks_at(self, name: str, side: str) -> set[Block]:
+        """Return the blocks that a tensor has at one end."""
+        classes = getattr(self.edges[name], side).unique()
+        stops = torch.tensor([block.stop for block in self.blocks], device=classes.device)
+        places = torch.searchsorted(stops, classes[classes > 0], right=True).unique().tolist()
+        return {self.blocks[place] for place in places}
 
     def members(self, weights: Weights) -> tuple[int, ...]:
         """Return the leading member dims, which all tensors of ``weights`` share."""
