@@ -1,6 +1,6 @@
 """Models whose weights are read by coin tosses, without training anything again (P 4.2.1)."""
 
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any
 
 import torch
@@ -78,11 +78,19 @@ class Binarized(nn.Module):
             raise ValueError(f"noise must be one of {', '.join(NOISES)}, got {noise!r}")
         require_trained(model)
         plain = deepcopy(model).eval()
-        plain = fold_batch_norm(plain, example) if fold else plain
+        if fold and any(isinstance(part, _BatchNorm) for part in plain.modules()):
+            plain = fold_batch_norm(plain, example)
         self.samples, self.bits, self.noise, self.activation_bits = samples, bits, noise, activation_bits
         self.program = Program.trace(plain, example)
         self.tensors = {name: t.detach() for name, t in plain.state_dict().items()}
         self.generator = torch.Generator(example.device).manual_seed(seed)
+
+    def of(self, model: nn.Module, seed: int = 0) -> "Binarized":
+        """Return the same for another model of the same operations, folded if this one is, without a trace."""
+        other = copy(self)
+        other.tensors = {name: t.detach() for name, t in model.state_dict().items()}
+        other.generator = torch.Generator(self.generator.device).manual_seed(seed)
+        return other
 
     def forward(self, images: Tensor) -> Tensor:
         """Draw the weights and compute the outputs."""

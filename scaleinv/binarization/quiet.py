@@ -10,6 +10,7 @@ from scaleinv.numbers._sampling import variance
 from scaleinv.symmetry.fisher import SOFTMAX, fisher_diagonal
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import rescale
+from scaleinv.symmetry.network import Network
 from scaleinv.symmetry.trace import describe, read_weights
 
 
@@ -30,7 +31,9 @@ class Quiet:
     after: float
 
 
-def quiet_gauge(model: nn.Module, images: Tensor, grid: int = 32, sweeps: int = 20) -> Quiet:
+def quiet_gauge(
+    model: nn.Module, images: Tensor, grid: int = 32, sweeps: int = 20, network: Network | None = None
+) -> Quiet:
     """Rescale a model so that the noise of :func:`scaleinv.binarization.binarize` costs least; the function stays.
 
     A weight's noise has the variance ``V(w) = 4^e p (1 - p)``, which a rescaling by powers of two carries along, but no
@@ -46,6 +49,7 @@ def quiet_gauge(model: nn.Module, images: Tensor, grid: int = 32, sweeps: int = 
         images: inputs, over which the Fisher information is averaged; labels are not needed.
         grid: number of values for each ``log2 lambda`` between 0 and 1.
         sweeps: largest number of passes over all channels.
+        network: its description, if it is known already.
 
     Raises:
         UnsupportedNetworkError: the model cannot be described.
@@ -53,7 +57,7 @@ def quiet_gauge(model: nn.Module, images: Tensor, grid: int = 32, sweeps: int = 
     """
     if grid < 1 or sweeps < 1:
         raise ValueError(f"grid and sweeps must be at least 1, got {grid} and {sweeps}")
-    network = describe(model, images[:2])
+    network = network or describe(model, images[:2])
     graph, weights = network.graph, {n: w.double() for n, w in read_weights(model, network.graph).items()}
     stacked = {name: w[None] for name, w in weights.items()}
     flat = images.double().flatten(1)[None]

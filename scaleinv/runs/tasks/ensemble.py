@@ -5,18 +5,18 @@ from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from scaleinv.minima.models import reestimate
 from scaleinv.minima.predictions import Scores, score
 from scaleinv.minima.weights import average
 from scaleinv.runs.build import build_cell, build_dataset, build_network
-from scaleinv.runs.config import Config, parse
+from scaleinv.runs.config import Config
 from scaleinv.runs.environment import describe
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.run import run
+from scaleinv.runs.tasks._parts import part_of
 from scaleinv.runs.tasks.base import Task
 from scaleinv.runs.weights import LAST, kept_state
 from scaleinv.symmetry.network import Network
@@ -77,14 +77,11 @@ class Ensemble(Task):
     def _part(self, config: Config, method: Mapping[str, Any]) -> tuple[Config, int]:
         """Return the configuration of a method's run, and the number of seeds per ensemble."""
         where = f"task.methods, {method['label']}"
-        own = {key: value for key, value in method.items() if key != "label"}
-        seeds = own.get("members", 1)
+        own = dict(method)
+        seeds = own.pop("members", 1)
         if not isinstance(seeds, int) or seeds < 1:
             raise ConfigError(f"an ensemble needs at least one network, got members={seeds!r}", where)
-        raw = {**config.resolved, "keep": LAST, **_merged(config.resolved, own), "task": {"name": "sweep"}}
-        raw["name"] = f"{config.name}/members"
-        raw["seeds"] = [seed + SEEDS_APART * i for seed in config.seeds for i in range(seeds)]
-        part = parse(OmegaConf.create(raw))
+        part = part_of(config, own, [seed + SEEDS_APART * i for seed in config.seeds for i in range(seeds)])
         if not part.keep or part.keep == "best":
             raise ConfigError("an ensemble needs at least one network: keep must be last or a list of epochs", where)
         return part, seeds
@@ -114,19 +111,6 @@ class Ensemble(Task):
             for way in self.combine if len(states) > 1 else self.combine[:1]:
                 scores = _scored(network, dataset, states, COMBINE[way])
                 yield (*names, label, way, len(states), *_place(first), *scores)
-
-
-def _merged(resolved: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of a method, with groups completed from the run's own where they have the same name."""
-    merged: dict[str, Any] = {}
-    for key, value in own.items():
-        if key == "members":
-            continue
-        old = resolved.get(key)
-        if isinstance(value, Mapping) and isinstance(old, Mapping) and value.get("name", old["name"]) == old["name"]:
-            value = {**old, **value}
-        merged[key] = value
-    return merged
 
 
 def _place(member: Member) -> tuple[float, int]:
