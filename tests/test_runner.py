@@ -257,7 +257,7 @@ def in_another_process(tmp_path, overrides):
 
 def start(tmp_path, overrides):
     context = multiprocessing.get_context("forkserver")
-    needed = ["scaleinv.runs.run", "scaleinv.runs.tasks.sweep", "sklearn.datasets", "conftest", "test_runner"]
+    needed = ["scaleinv.runs.run", "scaleinv.runs.tasks.sweep", "conftest", "test_runner"]
     context.set_forkserver_preload(needed)
     process = context.Process(target=in_another_process, args=(tmp_path, overrides))
     process.start()
@@ -267,28 +267,35 @@ def start(tmp_path, overrides):
 def test_killed_ten_times_it_ends_with_the_same_bytes(tmp_path, uninterrupted):
     wanted, seconds = uninterrupted
     config = configured(tmp_path, *LONG)
-    delays = random.Random(0)
-    kills, lengths = 0, []
+    metrics = config.folder / "metrics.csv"
+    chance = random.Random(0)
+    kills, lengths = 0, [0]
     while kills < 10:
         process = start(tmp_path, LONG)
+        # Wait until this process holds the run, let it write up to a tenth of the records, then a part of an epoch.
+        written = lengths[-1] + chance.uniform(0, 0.1) * len(wanted)
         deadline = time.monotonic() + 60
-        # Wait until this process holds the run, then let it live for a random part of a tenth of the whole run.
-        while process.is_alive() and not _owned_by(config.folder, process.pid) and time.monotonic() < deadline:
+        while process.is_alive() and time.monotonic() < deadline:
+            if _owned_by(config.folder, process.pid) and size(metrics) >= written:
+                break
             time.sleep(0.002)
-        process.join(delays.uniform(0, seconds / 8))
+        process.join(chance.uniform(0, seconds / 60))
         if not process.is_alive():
             break
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         kills += 1
-        metrics = config.folder / "metrics.csv"
-        lengths.append(metrics.stat().st_size if metrics.exists() else 0)
+        lengths.append(size(metrics))
     assert kills == 10
     assert lengths[-1] > 0
     process = start(tmp_path, LONG)
     process.join(120)
     assert process.exitcode == 0
     assert config.folder.joinpath("metrics.csv").read_bytes() == wanted
+
+
+def size(metrics: Path) -> int:
+    return metrics.stat().st_size if metrics.exists() else 0
 
 
 def _owned_by(folder: Path, pid: int) -> bool:
