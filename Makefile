@@ -25,7 +25,7 @@ demo: install
 	@echo "the picture: results/demo/loss_vs_lr.png"
 
 test: install
-	$(RUN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope
+	$(RUN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 # Draw and judge what results/release holds, in seconds; the figures come out bit for bit as they are committed.
 figures: install

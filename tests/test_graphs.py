@@ -138,18 +138,25 @@ def assert_replayed(capturing, cell):
     assert graphs[0].replays == 2 * full  # the last batch of an epoch is smaller, and not replayed
 
 
-@pytest.mark.parametrize("name", names("scaleinv.schedules"))
+# A closed loop measures between steps, which is not captured: tests/test_actcoolr.py.
+@pytest.mark.parametrize("name", sorted({*names("scaleinv.schedules")} - {"actcoolr"}))
 def test_replayed_schedules_go_on(capturing, name):
+    """With options per member too."""
     on_gpu, graphs = capturing
     options = {
-        "warmup": {"steps": 30},
-        "step": {"every": 1},
-        "exponential": {"rate": 0.5},
-        "cosine_restarts": {"epochs": 1},
-    }
-    schedule = find("scaleinv.schedules", name, Schedule)(**options.get(name, {}))
+        "warmup": {"steps": [30, 3]},
+        "step": {"every": [1, 2]},
+        "exponential": {"rate": [0.5, 1.0]},
+        "cosine_restarts": {"epochs": [1, 2]},
+        "one_cycle": {"rise": [0.3, 0.5]},
+        "cyclic": {"epochs": [1, 2]},
+        "triangular": {"epochs": [1, 2]},
+    }.get(name, {})
+    whole = {"factors": [1.0, 0.1]} if name == "replay" else {}
+    firsts = {option: values[0] for option, values in options.items()}
+    schedule = find("scaleinv.schedules", name, Schedule)(**firsts, **whole)
     data = load_dataset("digits").to("cpu", torch.float64)
-    axes = {LR: [1e-3, 1e-4]}
+    axes = {**{f"schedule.{option}": values for option, values in options.items()}, LR: [1e-3, 1e-4]}
     cell = Cell(mlp((64, 9, 10)), data, WeightSpace(), Adam(), axes, [0], batch_size=50, schedule=schedule, epochs=3)
     stack, replayed = Stack(cell, cell.members), on_gpu(Stack(cell, cell.members))
     for epoch in (1, 2, 3):

@@ -61,6 +61,24 @@ def test_gradients_and_scores_of_a_stack(loss, theirs, engine):
         assert torch.equal(scored.correct[i], outputs.argmax(1) == labels[group])
 
 
+@pytest.mark.parametrize("engine", [ChainEngine(TINY), AutogradEngine(TINY, {})], ids=["closed form", "autograd"])
+def test_a_smoothing_per_member_is_each_member_alone(engine):
+    generator = torch.Generator().manual_seed(0)
+    weights, smoothings = draw(TINY, GROUPS * SHARED), torch.arange(GROUPS * SHARED, dtype=torch.float64) / 7
+    images = torch.randn(GROUPS, IMAGES, TINY.features, generator=generator, dtype=torch.float64)
+    labels = torch.randint(TINY.outputs, (GROUPS, IMAGES), generator=generator)
+    loss = LabelSmoothing(smoothing=smoothings)
+    logits, gradient = engine.gradient(weights, images, loss.targets(labels, TINY.outputs, torch.float64), loss)
+    found, scored = gradient.whole(weights), loss.score(logits, labels)
+    for i, smoothing in enumerate(smoothings.tolist()):
+        group, own = slice(i // SHARED, i // SHARED + 1), LabelSmoothing(smoothing=smoothing)
+        one = {name: w[i : i + 1] for name, w in weights.items()}
+        targets = own.targets(labels[group], TINY.outputs, torch.float64)
+        outputs, wanted = engine.gradient(one, images[group], targets, own)
+        assert_close({name: g[i : i + 1] for name, g in found.items()}, wanted.whole(one))
+        torch.testing.assert_close(scored.loss[i], own.score(outputs, labels[group]).loss[0])
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_without_smoothing_it_is_cross_entropy_bit_for_bit(dtype):
     generator = torch.Generator().manual_seed(0)

@@ -1,5 +1,8 @@
 """Promise: every schedule is its namesake of torch.optim, and part of a step; the base rate stays in the records."""
 
+from typing import get_type_hints
+
+import numpy as np
 import pytest
 import torch
 from torch.optim import lr_scheduler
@@ -14,6 +17,7 @@ from scaleinv.runs.registry import find, names
 from scaleinv.runs.run import run
 from scaleinv.schedules import Constant, Progress, Schedule
 from scaleinv.spaces import WeightSpace
+from scaleinv.symmetry.members import PerMember, WholePerMember
 from scaleinv.training.cell import LR, Cell
 from scaleinv.training.stack import Stack
 
@@ -112,6 +116,38 @@ def test_a_scheduled_stack_is_torch_with_a_scheduler():
         torch.testing.assert_close(w - before[name], 0.5 * (plain.weights[name] - before[name]), rtol=1e-9, atol=1e-15)
 
 
+PER_MEMBER = {
+    "warmup": {"steps": [20, 3, 20], "start": [0.1, 0.1, 0.5]},
+    "cosine": {"end": [0.0, 0.1, 1.0]},
+    "cosine_restarts": {"epochs": [1, 2, 9], "end": [0.1, 0.0, 0.2]},
+    "cyclic": {"epochs": [1, 3, 4], "low": [0.0, 0.1, 1.0]},
+    "exponential": {"rate": [0.1, 2.0, 1e-9]},
+    "one_cycle": {"rise": [0.1, 0.3, 0.9], "first": [0.0, 0.5, 0.1], "last": [0.1, 0.0, 1.0]},
+    "step": {"every": [1, 3, 8], "gamma": [0.1, 0.5, 2.0]},
+    "triangular": {"epochs": [2, 3, 5], "after": [0, 4, 1], "end": [0.5, 0.0, 0.1]},
+}
+
+
+def test_the_table_of_options_per_member_is_whole():
+    """All options that are numbers, except the growth of restarts, from which the number of waves follows."""
+    for name in {*names("scaleinv.schedules")} - CLOSED:
+        hints = get_type_hints(find("scaleinv.schedules", name, Schedule))
+        lists = {option for option, hint in hints.items() if hint in (PerMember, WholePerMember)}
+        assert lists == set(PER_MEMBER.get(name, {}))
+        numbers = {option for option, hint in hints.items() if hint in (int, float)}
+        assert numbers <= {"growth"}, name
+
+
+@pytest.mark.parametrize("name", PER_MEMBER)
+def test_options_per_member_are_each_member_alone(name):
+    options = PER_MEMBER[name]
+    stacked = make(name, {option: torch.tensor(values, dtype=torch.float64) for option, values in options.items()})
+    for step in range(STEPS):
+        progress = Progress(torch.tensor(float(step), dtype=torch.float64), PER_EPOCH, EPOCHS)
+        alone = [make(name, {o: values[i] for o, values in options.items()}).factor(progress) for i in range(3)]
+        torch.testing.assert_close(stacked.factor(progress), torch.stack(alone), rtol=1e-12, atol=1e-15)
+
+
 BASE = ["network.hidden=[6,6]", "epochs=2", "batch_size=500", "progress=false", "threads=1", "optimizer.lr=[0.1,0.2]"]
 
 
@@ -119,6 +155,25 @@ def test_the_base_rate_is_recorded(tmp_path):
     config = compose([*BASE, "schedule=exponential", f"results={tmp_path}"])
     run(config)
     assert set(load_records(config.folder)["lr"]) == {0.1, 0.2}
+
+
+def test_lists_are_axes_of_the_records(tmp_path):
+    """A stack with lists trains as each of its members alone; whole numbers stay whole in the records."""
+    lists = ["schedule=step", "schedule.every=[1,2]", "schedule.gamma=[0.5,0.1]", "loss=label_smoothing"]
+    config = compose([*BASE, *lists, "loss.smoothing=[0,0.3]", "epochs=3", f"results={tmp_path / 'all'}"])
+    assert config.resolved["schedule"] == {"name": "step", "every": [1, 2], "gamma": [0.5, 0.1]}
+    run(config)
+    whole, axes = load_records(config.folder), ["schedule.every", "schedule.gamma", "loss.smoothing"]
+    assert len(whole) == 2**4 * 4
+    assert (whole[whole["epoch"] == 3].groupby("lr")["val_loss"].nunique() == 8).all()
+    for numbers in ((1, 0.5, 0.3), (2, 0.1, 0.0)):
+        given = [f"{axis}={number}" for axis, number in zip(axes, numbers, strict=True)]
+        one = compose([*BASE, "schedule=step", "loss=label_smoothing", *given, "epochs=3", f"results={tmp_path}"])
+        run(one)
+        own = whole[(whole[axes] == list(numbers)).all(axis=1)]
+        alone = load_records(one.folder)
+        for column in ("train_loss", "val_loss"):
+            np.testing.assert_allclose(own[column], alone[column], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +184,9 @@ def test_the_base_rate_is_recorded(tmp_path):
         (["schedule=cosine_restarts", "schedule.epochs=3"], "longer than the run, which has 2"),
         (["schedule=cyclic", "schedule.epochs=2"], "a cycle takes 4 epochs, the run has 2"),
         (["schedule=one_cycle", "batch_size=2000", "epochs=1"], "does not fit into a run of 1 steps"),
+        (["schedule=warmup", "schedule.steps=[1,1000]"], "1000 steps is longer than the run"),
+        (["schedule=step", "schedule.every=[1,1.5]"], "must be a whole number or a list of whole numbers, got 1.5"),
+        (["schedule=cosine", "schedule.end=[0,2]"], "end must be between 0 and 1, got 2.0"),
     ],
 )
 def test_a_schedule_longer_than_the_run_is_refused(overrides, words, tmp_path):

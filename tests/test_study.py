@@ -164,12 +164,17 @@ def test_a_release_holds_the_study(study, release):
     assert found.empty
 
 
-def test_published_again_it_is_the_same_to_the_byte(study, release):
-    """Figures are drawn alike, pages are written alike, and what is the reader's own stays."""
+def test_published_again_it_is_the_same_to_the_byte(study, release, monkeypatch):
+    """Figures are drawn alike (panels, networks and formulas are tried), pages too, and the reader's own file stays."""
+    some = {name: known_figures()[name] for name in ("fig_1_5", "fig_4_2", "stress")}
+    monkeypatch.setattr(figures_module, "known_figures", lambda: some)
     (release / "notes.txt").write_text("mine")
     before = {p: p.read_bytes() for p in release.rglob("*") if p.is_file()}
+    times = {p: p.stat().st_mtime_ns for p in before}
     publish(study, release)
     assert before == {p: p.read_bytes() for p in release.rglob("*") if p.is_file()}
+    drawn = {p.stem for p in (release / "figures").glob("*.png") if p.stat().st_mtime_ns != times[p]}
+    assert drawn == set(some)
 
 
 def test_a_release_is_not_published_over_what_no_release_wrote(study, tmp_path):

@@ -43,7 +43,7 @@ class Loss(ABC):
             dtype: dtype of the outputs.
 
         Returns:
-            Shape ``(groups, classes, images)``.
+            Shape ``(groups, classes, images)``; ``(members, classes, images)`` from a loss with an option per member.
         """
         zeros = torch.zeros(len(labels), classes, labels.shape[1], dtype=dtype, device=labels.device)
         return zeros.scatter_(1, labels[:, None], 1.0)
@@ -54,7 +54,7 @@ class Loss(ABC):
 
         Args:
             logits: ``(members, classes, batch)``.
-            targets: targets of one batch per group, ``(groups, classes, batch)``; see :meth:`targets`.
+            targets: targets of one batch per group, or per member, ``(groups, classes, batch)``; see :meth:`targets`.
             out: contiguous, shaped as the logits; the result is written there.
         """
 

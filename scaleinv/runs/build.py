@@ -1,6 +1,10 @@
 """Make the objects that a configuration describes."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
+from itertools import product
+from typing import Any
 
 import torch
 
@@ -9,6 +13,7 @@ from scaleinv.runs.datasets import load_dataset
 from scaleinv.runs.environment import pick_device
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.weights import kept_weights
+from scaleinv.schedules import Schedule
 from scaleinv.symmetry.network import Network
 from scaleinv.training.cell import Cell
 from scaleinv.training.data import Dataset
@@ -52,10 +57,19 @@ def build_cell(config: Config) -> Cell:
         kept=lambda name, member: kept_weights(name, member, config.folder.parent),
     )
     try:
-        cell.schedule.check(cell.steps_per_epoch, cell.epochs)
+        for schedule in _schedules(config):
+            schedule.check(cell.steps_per_epoch, cell.epochs)
     except ValueError as error:
         raise ConfigError(str(error), "schedule epochs", "train for more epochs, or shorten the schedule") from error
     return cell
+
+
+def _schedules(config: Config) -> Iterator[Schedule]:
+    """Make the schedule of every member, each once."""
+    own = {key.removeprefix("schedule."): grid for key, grid in config.axes.items() if key.startswith("schedule.")}
+    for numbers in product(*own.values()):
+        options: dict[str, Any] = dict(zip(own, numbers, strict=True))
+        yield replace(config.schedule, **options)
 
 
 def build_dataset(config: Config) -> Dataset:

@@ -306,17 +306,20 @@ def parse_group(node: Any, group: str, key: str = "", also: Sequence[str] = ()) 
     Raises:
         ConfigError: a key or value is wrong.
     """
-    from scaleinv.symmetry.members import PerMember
+    from scaleinv.symmetry.members import PerMember, WholePerMember
 
     key = key or group
     cls, options = _named(node, group, key)
     hints = typing.get_type_hints(cls)
     grids: Grids = {}
     for field in fields(cls):
-        if hints[field.name] == PerMember:
+        if hints[field.name] in (PerMember, WholePerMember):
             if options.get(field.name) in (None, list(NOT_READ)):
+                if field.default is MISSING:
+                    continue
                 options[field.name] = field.default
-            grids[f"{key}.{field.name}"] = _grid(options[field.name], f"{key}.{field.name}")
+            is_whole = hints[field.name] == WholePerMember
+            grids[f"{key}.{field.name}"] = _grid(options[field.name], f"{key}.{field.name}", is_whole=is_whole)
             options[field.name] = grids[f"{key}.{field.name}"][0]
     made = _build(cls, options, key, also)
     for name, grid in grids.items():
@@ -543,18 +546,19 @@ def _keep(given: Any, epochs: int) -> str | tuple[int, ...] | None:
     return tuple(dict.fromkeys(given))
 
 
-def _grid(given: Any, key: str, positive: bool = False) -> tuple[float, ...]:
+def _grid(given: Any, key: str, positive: bool = False, is_whole: bool = False) -> tuple[float, ...]:
     """Read a number or a list of numbers; a repeated number is run once."""
+    kind, words = (int, "whole number") if is_whole else (float, "number")
     listed = given if isinstance(given, list) else [given]
     if not listed:
         raise ConfigError(f"{key} is an empty list", key, "give at least one number")
     for value in listed:
-        if not _fits(value, float):
-            raise ConfigError(f"{key} must be a number or a list of numbers, got {value!r}", key)
+        if not _fits(value, kind):
+            raise ConfigError(f"{key} must be a {words} or a list of {words}s, got {value!r}", key)
         if not math.isfinite(value) or (positive and value <= 0):
             wanted = "finite and greater than 0" if positive else "finite"
             raise ConfigError(f"{key} must be {wanted}, got {value}", key)
-    return tuple(dict.fromkeys(float(value) for value in listed))
+    return tuple(dict.fromkeys(kind(value) for value in listed))
 
 
 def _seeds(given: Any) -> tuple[int, ...]:

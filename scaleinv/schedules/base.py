@@ -87,11 +87,11 @@ class Controller(ABC):
         return {}
 
 
-def require(condition: bool, message: str) -> None:
-    """Raise unless the condition holds.
+def require(condition: bool | Tensor, message: str) -> None:
+    """Raise unless the condition holds, for every member if it is one per member.
 
     Raises:
         ValueError: it does not; with ``message``.
     """
-    if not condition:
+    if not (condition.all() if isinstance(condition, Tensor) else condition):
         raise ValueError(message)

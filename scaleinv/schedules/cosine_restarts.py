@@ -6,6 +6,7 @@ from torch import Tensor
 
 from scaleinv.schedules.base import Progress, Schedule, require
 from scaleinv.schedules.cosine import fall
+from scaleinv.symmetry.members import PerMember, WholePerMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +19,15 @@ class CosineRestarts(Schedule):
         end: factor at the end of each wave.
     """
 
-    epochs: int
+    epochs: WholePerMember
     growth: int = 2
-    end: float = 0.0
+    end: PerMember = 0.0
 
     def __post_init__(self) -> None:
         """Check the options."""
         require(self.epochs >= 1, f"a wave needs at least one epoch, got {self.epochs}")
         require(self.growth >= 1, f"growth must be at least 1, got {self.growth}")
-        require(0 <= self.end <= 1, f"end must be between 0 and 1, got {self.end}")
+        require((self.end >= 0) & (self.end <= 1), f"end must be between 0 and 1, got {self.end}")
 
     def check(self, steps_per_epoch: int, epochs: int) -> None:
         """Refuse a first wave that does not end; see :meth:`Schedule.check`."""
@@ -37,9 +38,11 @@ class CosineRestarts(Schedule):
         length = self.epochs * progress.steps_per_epoch
         if self.growth == 1:
             return fall((progress.step % length) / length, 1.0, self.end)
-        # Few waves fit into a run when each is longer than the one before.
-        share, start = progress.step / length, 0
-        while (start := start + length) < progress.steps:
-            length *= self.growth
+        # Few waves fit into a run when each is longer than the one before. As many as if the first were shortest:
+        # how many there are for each member is not known while a step is captured.
+        share, start = progress.step / length, 0 * length
+        end, shortest = 0, progress.steps_per_epoch
+        while (end := end + shortest) < progress.steps:
+            start, length, shortest = start + length, length * self.growth, shortest * self.growth
             share = share.where(progress.step < start, (progress.step - start) / length)
         return fall(share, 1.0, self.end)

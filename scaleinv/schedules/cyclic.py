@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from scaleinv.schedules.base import Progress, Schedule, require
+from scaleinv.symmetry.members import PerMember, WholePerMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,14 +18,14 @@ class Cyclic(Schedule):
         halving: whether the height of the waves is halved after each cycle (``triangular2``).
     """
 
-    epochs: int
-    low: float = 0.01
+    epochs: WholePerMember
+    low: PerMember = 0.01
     halving: bool = True
 
     def __post_init__(self) -> None:
         """Check the options."""
         require(self.epochs >= 1, f"the way up needs at least one epoch, got epochs={self.epochs}")
-        require(0 <= self.low <= 1, f"low must be between 0 and 1, got {self.low}")
+        require((self.low >= 0) & (self.low <= 1), f"low must be between 0 and 1, got {self.low}")
 
     def check(self, steps_per_epoch: int, epochs: int) -> None:
         """Refuse a cycle that does not end; see :meth:`Schedule.check`."""

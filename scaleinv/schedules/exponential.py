@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from scaleinv.schedules.base import Progress, Schedule, require
+from scaleinv.symmetry.members import PerMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,7 @@ class Exponential(Schedule):
         rate: decay rate per epoch.
     """
 
-    rate: float
+    rate: PerMember
 
     def __post_init__(self) -> None:
         """Check the options."""

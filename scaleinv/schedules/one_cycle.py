@@ -6,6 +6,7 @@ from torch import Tensor
 
 from scaleinv.schedules.base import Progress, Schedule, require
 from scaleinv.schedules.cosine import fall
+from scaleinv.symmetry.members import PerMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,19 +21,19 @@ class OneCycle(Schedule):
         last: factor of the last step.
     """
 
-    rise: float = 0.3
-    first: float = 0.04
-    last: float = 4e-6
+    rise: PerMember = 0.3
+    first: PerMember = 0.04
+    last: PerMember = 4e-6
 
     def __post_init__(self) -> None:
         """Check the options."""
-        require(0 < self.rise < 1, f"rise must be between 0 and 1, got {self.rise}")
-        require(min(self.first, self.last) >= 0, "first and last must be at least 0")
+        require((self.rise > 0) & (self.rise < 1), f"rise must be between 0 and 1, got {self.rise}")
+        require((self.first >= 0) & (self.last >= 0), "first and last must be at least 0")
 
     def check(self, steps_per_epoch: int, epochs: int) -> None:
         """Refuse a rise or fall of less than one step; see :meth:`Schedule.check`."""
         run = steps_per_epoch * epochs
-        fits = 1 < self.rise * run < run - 1
+        fits = (self.rise * run > 1) & (self.rise * run < run - 1)
         require(fits, f"a cycle with rise {self.rise} does not fit into a run of {run} steps")
 
     def factor(self, progress: Progress) -> Tensor:

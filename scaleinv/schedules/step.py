@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from scaleinv.schedules.base import Progress, Schedule, require
+from scaleinv.symmetry.members import PerMember, WholePerMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +17,8 @@ class StepDecay(Schedule):
         gamma: factor of each drop.
     """
 
-    every: int
-    gamma: float = 0.1
+    every: WholePerMember
+    gamma: PerMember = 0.1
 
     def __post_init__(self) -> None:
         """Check the options."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from scaleinv.schedules.base import Progress, Schedule, require
+from scaleinv.symmetry.members import PerMember, WholePerMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,15 +20,15 @@ class Triangular(Schedule):
         end: factor at the low points.
     """
 
-    epochs: int
-    after: int = 0
-    end: float = 0.01
+    epochs: WholePerMember
+    after: WholePerMember = 0
+    end: PerMember = 0.01
 
     def __post_init__(self) -> None:
         """Check the options."""
         require(self.epochs >= 1, f"a wave needs at least one epoch, got {self.epochs}")
         require(self.after >= 0, f"after must be at least 0, got {self.after}")
-        require(0 <= self.end <= 1, f"end must be between 0 and 1, got {self.end}")
+        require((self.end >= 0) & (self.end <= 1), f"end must be between 0 and 1, got {self.end}")
 
     def check(self, steps_per_epoch: int, epochs: int) -> None:
         """Refuse a first wave that does not end; see :meth:`Schedule.check`."""

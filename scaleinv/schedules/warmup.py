@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from scaleinv.schedules.base import Progress, Schedule, require
+from scaleinv.symmetry.members import PerMember, WholePerMember
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,13 +17,13 @@ class Warmup(Schedule):
         start: first factor.
     """
 
-    steps: int
-    start: float = 0.01
+    steps: WholePerMember
+    start: PerMember = 0.01
 
     def __post_init__(self) -> None:
         """Check the options."""
         require(self.steps >= 1, f"a warm-up needs at least one step, got {self.steps}")
-        require(0 <= self.start <= 1, f"a warm-up starts between 0 and 1, got {self.start}")
+        require((self.start >= 0) & (self.start <= 1), f"a warm-up starts between 0 and 1, got {self.start}")
 
     def check(self, steps_per_epoch: int, epochs: int) -> None:
         """Refuse a warm-up that never ends; see :meth:`Schedule.check`."""

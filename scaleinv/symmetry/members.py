@@ -2,8 +2,10 @@
 
 from torch import Tensor
 
-# An option with this annotation may be a list in a configuration; it is then an axis of the stack.
+# An option with one of these annotations may be a list in a configuration; it is then an axis of the stack.
 PerMember = float | Tensor
+# The same for whole numbers, which a stack holds as float64 too.
+WholePerMember = int | Tensor
 
 
 def per_entry(member_values: Tensor, like: Tensor) -> Tensor:

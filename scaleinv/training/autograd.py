@@ -122,14 +122,14 @@ class AutogradEngine(Engine):
         self, weights: Weights, images: Tensor, targets: Tensor, loss: Loss
     ) -> tuple[Tensor, AutogradGradient]:
         grads = {name: self._memory(f"gradient of {name}", w.shape, w) for name, w in weights.items()}
-        logits, shared = self._logits(weights, images), self._members(weights) // len(images)
+        logits = self._logits(weights, images)
         delta = self._memory("delta", logits[:1].shape, logits)
         for i, inputs in enumerate(self._inputs(weights, images)):
             leaves = {name: w[i].detach().requires_grad_() for name, w in weights.items()}
             with torch.enable_grad():
                 outputs = self._call(leaves, i, inputs)
             logits[i].copy_(outputs.detach().mT)
-            group = i // shared
+            group = i * len(targets) // len(logits)
             loss.delta_(logits[i : i + 1], targets[group : group + 1], out=delta)
             own = torch.autograd.grad(outputs, list(leaves.values()), delta[0].mT, materialize_grads=True)
             for name, g in zip(leaves, own, strict=True):

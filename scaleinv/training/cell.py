@@ -54,7 +54,7 @@ class Cell:
         network: description of the network.
         dataset: the data set, on the device to train on.
         space: parameter space; :meth:`at` puts the members' values into options that are axes, here and in the
-            optimizer, the start and the penalties.
+            optimizer, the schedule, the start, the loss and the penalties.
         optimizer: optimizer, without its learning rate.
         axes: values of every axis, by ``field.option`` of this class: ``{"space.value": (0.5, 1.0)}``, or
             ``penalties.name.option``. The options are annotated :data:`scaleinv.symmetry.members.PerMember`. One of
@@ -100,7 +100,7 @@ class Cell:
         return -(-len(self.dataset.train) // self.batch_size)
 
     def at(self, members: Sequence[Member], device: torch.device | None = None) -> "Cell":
-        """Return the cell with the members' values in space, optimizer, start and penalties.
+        """Return the cell with the members' values in place of every option that is an axis.
 
         An axis with a single value becomes that number; every other becomes a float64 tensor ``(members,)``.
         """

@@ -69,7 +69,7 @@ class Sweep(Task):
         cell = build_cell(config)
         try:
             # Start, space and probes may accept one seed or number and refuse another, so each combination is tried.
-            own = [key for key in cell.axes if not key.startswith(("optimizer.", "penalties."))]
+            own = [key for key in cell.axes if not key.startswith(("optimizer.", "penalties.", "schedule.", "loss."))]
             for member in {(m.seed, *(m.at[key] for key in own)): m for m in cell.members}.values():
                 probed = Stack(cell, [member]).columns
         except ValueError as error:
