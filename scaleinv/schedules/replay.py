@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -28,11 +29,21 @@ class Replay(Schedule):
 
     def factor(self, progress: Progress) -> Tensor:
         """Interpolate between the two factors beside the step."""
-        factors = torch.tensor([*self.factors, self.factors[-1]], dtype=torch.float64, device=progress.step.device)
+        factors = self._on(progress.step.device)
         last = len(self.factors) - 1
         place = (progress.step * last / max(1, progress.steps - 1)).clamp(max=last)
         # Round-off must not move a step off its own factor.
         place = torch.where((place - place.round()).abs() < 1e-9, place.round(), place)
         low = place.floor()
-        low_factor, high_factor = factors[low.long()], factors[low.long() + 1]
+        low_factor, high_factor = factors.take(low.long()), factors.take(low.long() + 1)
         return low_factor + (high_factor - low_factor) * (place - low)
+
+    def _on(self, device: torch.device) -> Tensor:
+        """Return the factors, the last one twice; copied once, because a captured step cannot copy from the host."""
+        if device not in self._copies:
+            self._copies[device] = torch.tensor([*self.factors, self.factors[-1]], dtype=torch.float64, device=device)
+        return self._copies[device]
+
+    @cached_property
+    def _copies(self) -> dict[torch.device, Tensor]:
+        return {}
