@@ -246,7 +246,7 @@ def departures(study: Path, released: Path) -> tuple[pd.DataFrame, int]:
         tables = []
         for folder in (study, released):
             records = load_experiment(folder, name)
-            if "lr" not in records:
+            if not {"lr", "epoch"} <= set(records):  # not the curve of a training
                 break
             best = best_epochs(records)
             arms = [*member_columns(best, without=["seed"]), "configuration"]
