@@ -161,6 +161,55 @@ def divided_channels():
     return Written(lambda m, x: m.b(m.a(x).relu() / m.size), a=nn.Linear(3, 4), size=parameter(4), b=nn.Linear(4, 2))
 
 
+@small((3,), 4 + 3, beyond=1)
+def scaled_block():
+    """One factor for a block, as in ReZero: it keeps its value. That with all that the block writes is one more."""
+    return Written(
+        lambda m, x: m.head(leaky(m.size * m.block(x))),
+        **{
+            "block": chain(3, 3, 4, act=lambda: leaky),
+            "size": nn.Parameter(torch.tensor(0.7)),
+            "head": nn.Linear(4, 2),
+        },
+    )
+
+
+@small((3,), 4, beyond=4)
+def weight_normalised():
+    """The size of a row is a number of its own; that of v is without effect."""
+    model = chain(3, 4, 2)
+    nn.utils.parametrizations.weight_norm(model[0])
+    return model
+
+
+@small((3,), 4)
+def masked():
+    return Written(lambda m, x: m.b((y := m.a(x)).masked_fill(y < 0, 0)), a=nn.Linear(3, 4), b=nn.Linear(4, 2))
+
+
+@small((3,), 4, beyond=4 * 3 + 4 - 4)
+def without_gradients():
+    """Part of the forward under ``torch.no_grad()``, so that its parameters have no part in the Jacobian."""
+
+    def forward(m, x):
+        with torch.no_grad():
+            y = m.a(x).relu()
+        return m.b(y)
+
+    return Written(forward, a=nn.Linear(3, 4), b=nn.Linear(4, 2))
+
+
+@small((2, 3), 8 + 8)
+def einsums():
+    """A matrix for each of two heads, three times."""
+    return Written(
+        lambda m, x: torch.einsum(
+            "hbj,hjo->bho", torch.einsum("bhi,hij->hbj", torch.einsum("bhi,hij->bhj", x, m.a).relu(), m.b).relu(), m.c
+        ).sum(1),
+        **{"a": parameter(2, 3, 4), "b": parameter(2, 4, 4), "c": parameter(2, 4, 2)},
+    )
+
+
 @small((3,), 0, "softmax", beyond=4 + 2)
 def softmax():
     """A softmax takes away what is added to all it reads; what it returns adds up to one."""

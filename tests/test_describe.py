@@ -74,7 +74,7 @@ def test_no_other_rescaling_is_left(kind):
     for seed in range(30):  # where a unit is always on, or never, the rank is smaller
         generator = torch.Generator().manual_seed(seed)
         jacobian = jacrev(function)({name: draw(p, generator) for name, p in model.named_parameters()})
-        rank = torch.linalg.matrix_rank(torch.cat([j.flatten(1) for j in jacobian.values()], 1), rtol=1e-9)
+        rank = torch.linalg.matrix_rank(torch.cat([j.reshape(len(j), -1) for j in jacobian.values()], 1), rtol=1e-9)
         free = min(free, network.graph.parameters - int(rank))
         if free <= SMALL[kind].hidden + SMALL[kind].beyond:
             break

@@ -7,6 +7,7 @@ import torch
 from conftest import KINDS, TINY, assert_close, draw
 from small_networks import BY_HAND, CHAINS
 from torch import nn
+from torch.nn.utils import prune
 
 import scaleinv
 from scaleinv.symmetry import permutation
@@ -360,3 +361,14 @@ def test_a_layer_that_is_used_twice_keeps_its_norm():
     folded = scaleinv.fold_batch_norm(model, images)
     assert isinstance(folded[1], nn.BatchNorm2d)
     torch.testing.assert_close(folded(images), model(images))
+
+
+def test_a_model_that_cannot_be_copied_is_refused_in_one_sentence():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    prune.random_unstructured(model[0], "weight", 0.3)
+    images = torch.randn(5, 3)
+    wanted = model(images)
+    with pytest.raises(ValueError, match=r"the model cannot be copied \(.*\); with inplace=True it need not be"):
+        scaleinv.random_rescaling(model, powers_of_two=True, example=images)
+    scaleinv.random_rescaling(model, powers_of_two=True, example=images, inplace=True)
+    assert torch.equal(model(images), wanted)

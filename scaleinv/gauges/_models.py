@@ -65,14 +65,29 @@ def with_weights(model: nn.Module, weights: Mapping[str, Tensor], inplace: bool)
     for name, p in parameters.items():
         fresh = weights[name].clone() if weights[name].data_ptr() == p.data_ptr() else weights[name]
         memo[id(p)] = nn.Parameter(fresh, p.requires_grad)
-    return copy.deepcopy(model, memo)
+    return copied(model, memo)
+
+
+def copied(model: nn.Module, memo: dict[int, object] | None = None) -> nn.Module:
+    """Return a deep copy of a model.
+
+    Raises:
+        ValueError: it cannot be copied, because it keeps results of a forward pass.
+    """
+    try:
+        return copy.deepcopy(model, memo)
+    except RuntimeError as error:
+        reason = str(error).split(".")[0]
+        raise ValueError(f"the model cannot be copied ({reason}); with inplace=True it need not be") from error
 
 
 def _times(name: str, w: Tensor, up: Tensor, down: Tensor) -> Tensor:
+    if not w.dim():
+        return _times(name, w[None], up[None], down[None])[0]
     shape, moved = w.shape, torch.empty_like(w)
     up, down = (f.view(*[1] * (w.dim() - f.dim()), *f.shape) for f in (up, down))
     rows = max(1, _CHUNK // max(1, prod(shape[1:])))
-    for start in range(0, shape[0] if shape else 0, rows):
+    for start in range(0, shape[0], rows):
         here = slice(start, start + rows)
         part = w[here].double() * (up[here] if len(up) > 1 else up) / (down[here] if len(down) > 1 else down)
         moved[here] = part.to(w.dtype)

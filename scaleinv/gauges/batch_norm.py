@@ -1,6 +1,5 @@
 """Batch norms in evaluation mode are affine maps, which the layer before them can do."""
 
-import copy
 from collections import Counter
 from collections.abc import Iterator
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from scaleinv.gauges._models import copied
 from scaleinv.symmetry.program import Operation, Program, Value
 
 
@@ -33,7 +33,7 @@ def fold_batch_norm(model: nn.Module, example: Tensor, inplace: bool = False) ->
         UnsupportedNetworkError: the model cannot be traced.
         ValueError: a folded weight would leave the range of its dtype.
     """
-    folded = model if inplace else copy.deepcopy(model)
+    folded = model if inplace else copied(model)
     pairs = list(_pairs(folded, Program.trace(model, example)))
     changed = [(layer, _folded(layer, norm)) for layer, norm, _ in pairs]
     for (layer, (weight, bias)), (_, _, path) in zip(changed, pairs, strict=True):

@@ -128,7 +128,7 @@ class _Reader:
             values = take(by_root, self.roots)
         if numerator is not None:
             values = values * numerator
-        return values.view(*values.shape[:-1], *self.tail.shape)
+        return values.view((*values.shape[:-1], *self.tail.shape))
 
     def collect_(self, by_root: Tensor, values: Tensor) -> None:
         """Add values per entry to the roots that they belong to."""

@@ -57,7 +57,7 @@ def _as_range(classes: Tensor) -> slice | None:
 def _look_up(values: Tensor, classes: Tensor, contiguous: slice | None) -> Tensor:
     if contiguous is None:
         return values[..., classes]
-    return values[..., contiguous].view(*values.shape[:-1], *classes.shape)
+    return values[..., contiguous].view((*values.shape[:-1], *classes.shape))
 
 
 @dataclass(frozen=True)

@@ -153,16 +153,26 @@ class Labelling:
         return self.classes.uniform(labels, dims, at, _MEETS)
 
     def scaled(self, x: Tensor, entries: Entries, at: Operation, divides: bool = False) -> Activation:
-        """Return labels of ``x * w`` or ``x / w``, elementwise: new channels, one for each pair of entry and label."""
+        """Return labels of ``x * w`` or ``x / w``, elementwise: new channels, one for each label that an entry meets.
+
+        An entry that meets several, such as one factor for a whole block, is as good as a constant: it keeps its value,
+        and the channels keep their labels. (All of them could be rescaled alike, which no graph expresses.)
+        """
         shape = torch.broadcast_shapes(x.shape, entries.shape)
         numbers, x = compact(self.classes.numbers(entries), x)
         if entries.name is not None and numbers.shape == entries.shape:  # every entry has one label to multiply
-            new = torch.where(x == ZERO, ZERO, self.classes.fresh(numbers.numel()).view(numbers.shape))
+            new, is_used = torch.full(numbers.shape, ZERO), (x != ZERO).expand(numbers.shape)
+            new[is_used] = self.classes.fresh(int(is_used.sum()))
             self.classes.connect(entries, *((x, new) if divides else (new, x)), at)
             return Activation(new.expand(shape))
-        pairs, inverse = (numbers * (int(x.max()) + 1) + x).unique(return_inverse=True)
-        new = torch.where((numbers == 0) | (x == ZERO), ZERO, self.classes.fresh(len(pairs))[inverse])
-        head, tail = (x, new) if divides else (new, x)
+        most = int(x.max()) + 1
+        pairs, inverse = torch.where((numbers == 0) | (x == ZERO), 0, numbers * most + x).unique(return_inverse=True)
+        _, place, counts = (pairs // most).unique(return_inverse=True, return_counts=True)
+        labels = torch.where(pairs == 0, ZERO, pairs % most)
+        is_alone = (counts[place] == 1) & (pairs > 0)
+        labels[is_alone] = self.classes.fresh(int(is_alone.sum()))
+        new, is_alone = labels[inverse], is_alone[inverse]
+        head, tail = (torch.where(is_alone, end, ANCHOR) for end in ((x, new) if divides else (new, x)))
         self.classes.connect(Entries(numbers.shape, None, numbers), head, tail, at)
         return Activation(new.expand(shape))
 

@@ -226,6 +226,7 @@ class _Reader:
     """Reads an exported program."""
 
     def __init__(self, model: nn.Module, exported: Any) -> None:
+        _inline_no_grad(exported.graph_module)
         self.exported = exported
         signature = exported.graph_signature
         canonical = _canonical(model)
@@ -304,6 +305,32 @@ class _Reader:
             case slice():
                 return slice(*map(self._values, (argument.start, argument.stop, argument.step)))
         return argument
+
+
+def _inline_no_grad(module: fx.GraphModule) -> None:
+    """Put operations under ``torch.no_grad()``, which the tracer keeps in a block, among the others, and detach."""
+    graph = module.graph
+    for block in [node for node in graph.nodes if str(node.target) == "wrap_with_set_grad_enabled"]:
+        switched_on, inner, *operands = block.args
+        body = list(getattr(module, inner.target).graph.nodes)
+        if switched_on or any(node.op == "get_attr" for node in body):
+            continue  # gradients on again inside: refused where it is read
+        values = dict(zip((node for node in body if node.op == "placeholder"), operands, strict=True))
+        results = []
+        with graph.inserting_before(block):
+            for node in body:
+                if node.op == "call_function":
+                    values[node] = graph.node_copy(node, values.__getitem__)
+            (output,) = (node for node in body if node.op == "output")
+            for node in output.args[0]:
+                results.append(graph.call_function(torch.ops.aten.detach.default, (values[node],)))
+                results[-1].meta = dict(values[node].meta)
+        for user in list(block.users):
+            user.replace_all_uses_with(results[user.args[1]])
+            graph.erase_node(user)
+        graph.erase_node(block)
+        if not inner.users:
+            graph.erase_node(inner)
 
 
 def _canonical(model: nn.Module) -> dict[str, str]:

@@ -106,7 +106,7 @@ def links(graph: Graph, weights: Weights, reduce: Literal["sum of squares", "lar
 
 
 def _reduced(edges: Edges, own: int, w: Tensor, reduce: str) -> Links:
-    head, tail = (end.view(*[1] * (own - end.dim()), *end.shape) for end in (edges.head, edges.tail))
+    head, tail = (end.view((*[1] * (own - end.dim()), *end.shape)) for end in (edges.head, edges.tail))
     (head, by_head), (tail, by_tail) = _narrowed(head), _narrowed(tail)
     members, shape = w.shape[: w.dim() - own], w.shape[w.dim() - own :]
     if is_list := bool(by_head & by_tail):

@@ -1,5 +1,6 @@
 """What operations that compute do to the labels of channels (maths.md, section 1)."""
 
+from math import prod
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ REDUCTIONS = (
 
 _PRODUCT = "multiplies two values that both depend on the input: the second may not be rescaled"
 _DIVIDES = "divides by a value that depends on the input"
+_CHOOSES = "chooses by a value that depends on the input"
 _ATTENDS = "compares queries with keys, which is curved"
 
 
@@ -68,7 +70,7 @@ def chosen(self: Labelling, at: Operation, args: Arguments) -> Any:
     """Elements of one or the other have one scale; a condition may not be rescaled."""
     if "self" not in args:
         return NotImplemented
-    self.anchor(args["condition"], at, "chooses by a value that depends on the input")
+    self.anchor(args["condition"], at, _CHOOSES)
     both = self.joined(args["self"], args["other"], at)
     return Activation(both.labels.expand(args.result.shape))
 
@@ -77,9 +79,14 @@ def chosen(self: Labelling, at: Operation, args: Arguments) -> Any:
 def filled(self: Labelling, at: Operation, args: Arguments) -> Any:
     """A constant in some places."""
     mask, value = args["mask"], args["value"]
-    if not isinstance(args["self"], Activation) or is_labelled(mask) or isinstance(value, Tensor):
+    if not isinstance(args["self"], Activation) or isinstance(value, Tensor) or is_labelled(value):
         return NotImplemented
-    return Activation(torch.where(mask, ZERO if value == 0 else ANCHOR, args["self"].labels))
+    filling = torch.tensor(ZERO if value == 0 else ANCHOR)
+    if not is_labelled(mask):
+        return Activation(torch.where(mask, filling, args["self"].labels))
+    self.anchor(mask, at, _CHOOSES)
+    filled = self.joined(args["self"], value, at).labels
+    return Activation(filled.expand(args.result.shape))
 
 
 @rule("mul", "multiply")
@@ -246,6 +253,49 @@ def matrix_product(self: Labelling, at: Operation, args: Arguments) -> Any:
     """As a linear map, if one factor is a parameter, a constant, or may not be rescaled."""
     x, y = list(args.values())[:2]
     return _contracted(self, at, x, y, args.result)
+
+
+@rule("einsum")
+def contraction(self: Labelling, at: Operation, args: Arguments) -> Any:
+    """Two factors, each letter once in each and none summed over in one factor alone: a matrix product."""
+    inputs, _, output = args["equation"].replace(" ", "").partition("->")
+    letters = inputs.split(",")
+    if len(letters) != 2 or "->" not in args["equation"] or not all(map(str.isalpha, (*letters, output))):
+        return NotImplemented
+    first, second = letters
+    both = [c for c in first if c in second]
+    groups = {
+        "batch": [c for c in both if c in output],
+        "summed": [c for c in both if c not in output],
+        "first": [c for c in first if c not in second],
+        "second": [c for c in second if c not in first],
+    }
+    if any(len(set(word)) < len(word) for word in letters) or {*groups["first"], *groups["second"]} - {*output}:
+        return NotImplemented
+    sizes = dict(zip(first + second, (*_shape(args["tensors"][0]), *_shape(args["tensors"][1])), strict=True))
+
+    def lengths(*names: str) -> list[int]:
+        return [sizes[c] for name in names for c in groups[name]]
+
+    def matrices(number: int, rows: str, columns: str) -> Any:
+        order = [letters[number].index(c) for name in ("batch", rows, columns) for c in groups[name]]
+        shape = (*lengths("batch"), prod(lengths(rows)), prod(lengths(columns)))
+        return self.viewed(args["tensors"][number], lambda t: t.permute(order).reshape(shape))
+
+    shape = (*lengths("batch"), prod(lengths("first")), prod(lengths("second")))
+    x, y = matrices(0, "first", "summed"), matrices(1, "summed", "second")
+    labels = _contracted(self, at, x, y, torch.empty(shape, device="meta")).labels
+    written = [*groups["batch"], *groups["first"], *groups["second"]]
+    return Activation(labels.reshape(lengths("batch", "first", "second")).permute([written.index(c) for c in output]))
+
+
+@rule("_weight_norm")
+def weight_norm(self: Labelling, at: Operation, args: Arguments) -> Any:
+    """``g v / |v|``: the size of what a row writes is that of its g; v may not be rescaled together with anything."""
+    if not isinstance(args["g"], Entries):
+        return NotImplemented
+    self.anchor(args["v"], at, "divides it by its norm")
+    return Activation(self.labels(args["g"], at).expand(args.result.shape))
 
 
 @rule("addmm", "baddbmm", "addmv")
