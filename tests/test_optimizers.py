@@ -8,6 +8,7 @@ import torch
 from conftest import TINY, assert_close, batch, draw, member, point, stacked_gradients
 
 from scaleinv.optim import IDENTITY, SGD, Adam, AdamW, GradientTransformation, Optimizer, RMSprop, _foreach
+from scaleinv.optim.adagrad import AdaGrad
 from scaleinv.optim.base import kept
 from scaleinv.runs.registry import find, names
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, ParameterSpace, WeightSpace
@@ -33,6 +34,9 @@ CASES = [
     ),
     pytest.param(AdamW(weight_decay=0.1), torch.optim.AdamW, {"weight_decay": 0.1}, id="adamw"),
     pytest.param(RMSprop(), torch.optim.RMSprop, {}, id="rmsprop"),
+    pytest.param(
+        AdaGrad(eps=1e-3, weight_decay=0.1), torch.optim.Adagrad, {"eps": 1e-3, "weight_decay": 0.1}, id="adagrad"
+    ),
     pytest.param(
         RMSprop(alpha=0.9, momentum=0.5, weight_decay=0.1),
         torch.optim.RMSprop,

@@ -13,7 +13,10 @@ from scaleinv.report.members import LABELS, member_columns
 from scaleinv.runs.config import AXES
 from scaleinv.runs.errors import UserError
 
-OPTIMIZER_NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
+OPTIMIZER_NAMES = {
+    **{"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "adagrad": "AdaGrad"},
+    **{"path_sgd": "Path-SGD", "ddp_sgd": "DDP-SGD", "natural_gradient": "natural gradient"},
+}
 # Group of keys -> column that names the choice; keys of a group are compared among the runs with the same choice.
 NAMED_BY = {"space": "space_name", "optimizer": "optimizer_name"}
 # Axes that every figure and table shows: learning rates along the curve, seeds as replicates.

@@ -16,6 +16,7 @@ SPACES = {
     "cycle": (PURPLE, "D"),
 }
 LINES = {"SGD": "-", "momentum": "-.", "Adam": "--", "Adam, no memory": ":", "momentum, no memory": ":"}
+LINES |= {"Path-SGD": "-.", "AdaGrad": ":", "DDP-SGD": "-.", "natural gradient": ":"}
 # For methods that would look like another one because only their settings differ or their optimizer has no line style.
 SPARE_COLORS = (RED, BLUE, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
 SPARE_MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "*")
