@@ -17,7 +17,7 @@ class PathCondHelps(Claim):
     The source trains at one rate; the one here is the best rate of the default start.
     """
 
-    source = "PathCond"
+    source = "PC"
     quote = "Numerical experiments illustrate its potential to speed up training"
     figures = ("pathcond",)
 
