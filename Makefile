@@ -7,7 +7,7 @@ RELEASE = $(patsubst %/index.json,%,$(firstword $(wildcard results/release/*/ind
 # Bytecode is compiled at install time: torch alone takes seconds to compile at its first import.
 INSTALL := $(RUN)/uv pip install --quiet --python $(RUN)/python --compile-bytecode
 
-.PHONY: install demo test figures claims reproduce-figures bench bench-quick lint type format lock clean
+.PHONY: install demo test test-lowest figures claims reproduce-figures bench bench-quick lint type format lock clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +26,12 @@ demo: install
 
 test: install
 	$(RUN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+
+# The same at the lowest versions that pyproject.toml allows, in an environment of its own.
+test-lowest: install
+	$(RUN)/uv venv --quiet --allow-existing --python $(RUN)/python $(VENV)-lowest
+	$(RUN)/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	$(VENV)-lowest/bin/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 # Draw and judge what results/release holds, in seconds; the figures come out bit for bit as they are committed.
 figures: install
@@ -63,4 +69,4 @@ lock: $(VENV)/.installed
 		--custom-compile-command "make lock" --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-lowest build dist *.egg-info

@@ -207,7 +207,8 @@ class Classes:
             from scipy.sparse import coo_array
             from scipy.sparse.csgraph import connected_components
 
-            pairs = torch.cat([torch.empty(2, 0, dtype=torch.long), *self._pairs], 1).numpy()
+            # Of arrays with wider indices, SciPy before 1.12 finds no components, and does not say so.
+            pairs = torch.cat([torch.empty(2, 0, dtype=torch.long), *self._pairs], 1).int().numpy()
             ones = torch.ones(pairs.shape[1], dtype=torch.bool).numpy()
             number, found = connected_components(coo_array((ones, pairs), shape=(self._count,) * 2), directed=False)
             components = torch.from_numpy(found).long()
