@@ -13,6 +13,10 @@ from scaleinv.networks.mlp import mlp
 from scaleinv.patterns.arrangement import count_cells, most_cells
 from scaleinv.patterns.cells import cut
 from scaleinv.patterns.plane import Plane, grid, patterns_at
+from scaleinv.patterns.uniform import POINTS, uniform_network
+from scaleinv.runs.config import compose
+from scaleinv.runs.errors import ConfigError
+from scaleinv.runs.run import run
 from scaleinv.symmetry.group import random_scales, rescale
 from scaleinv.symmetry.network import UnsupportedNetworkError
 from scaleinv.symmetry.trace import describe
@@ -188,3 +192,42 @@ def test_bad_input_is_refused_in_one_sentence():
         cut(smooth, {name: w[0] for name, w in smooth.init([0]).items()}, random_plane(smooth), R)
     assert Plane.through(torch.tensor([[0.0, 0], [3, 0], [0, 4]])).lengths == (3.0, 4.0)
     assert network.features == 2
+
+
+@pytest.mark.parametrize("setting", [(1.0, None), (None, None), (None, 0.0)])
+def test_the_uniform_width_study_draws_what_it_says(setting):
+    """All lines of a batch norm with beta 0 pass through the mean of the points: two cells per node."""
+    network, tensors = uniform_network(10, 2, 3, *setting)
+    normals, offsets = tensors["0.weight"].numpy(), tensors["0.bias"].numpy()
+    exact = 20 if setting[1] == 0 else count_cells(normals, offsets, 5.0)
+    assert cut(network, tensors, Plane.whole(), 5.0).counts[0] == exact
+    assert uniform_network(10, 2, 3, *setting)[1]["2.weight"].equal(tensors["2.weight"])
+
+
+def test_lines_of_a_batch_norm_are_tangent_to_an_ellipse():
+    """Of the points x with (x - m) C^-1 (x - m) = beta^2, m and C the points' mean and covariance."""
+    tensors = uniform_network(12, 1, 0, shift=0.7)[1]
+    points = torch.randn(POINTS, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    mean, covariance = points.mean(0), torch.cov(points.T, correction=0)
+    normals, offsets = tensors["0.weight"], tensors["0.bias"]
+    reach = torch.einsum("ni,ij,nj->n", normals, covariance, normals).sqrt()
+    torch.testing.assert_close(normals @ mean + offsets, 0.7 * reach, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["task=cells", "task.epochs=[3,1]"], r"epochs must ascend from at least 0, got \[3, 1\]"),
+        (["task=cells", "task.resolutions=[]"], "widths, depths and resolutions must be at least 1"),
+        (
+            ["task=cell_images", "task.panels=[{label: a}]"],
+            "panels must give label, width, layer and a setting",
+        ),
+        (["task=replay"], "it replays one closed loop per seed"),
+        (["task=replay", "schedule=actcoolr", "optimizer.lr=1"], "another seed's record needs another seed"),
+    ],
+)
+def test_tasks_refuse_bad_options_in_one_sentence(words, sentence, tmp_path):
+    with pytest.raises(ConfigError, match=sentence):
+        run(compose([*words, f"results={tmp_path / 'none'}", "progress=false"]))
+    assert not (tmp_path / "none").exists()
