@@ -41,6 +41,7 @@ READ = {
         ["seeds=3", "task.images=50"],
     ),
     "gspace_facts": (["space=fixed", "batch_size=3", "dataset.normalise=dataset"], ["seeds=3"]),
+    "boards": (["space=fixed", "batch_size=3", "dataset=mnist"], ["seeds=3", "task.steps=7"]),
     "skeleton_map": (["optimizer.momentum=0.5", "dataset=mnist"], ["space.skeleton=maxprod", "seeds=[4]"]),
     "scale_check": (
         ["optimizer.lr=0.5", "space=gspace", "epochs=9"],

@@ -26,6 +26,7 @@ FLOORS = [
     "probes",
     "training",
     "binarization",
+    "extrinsic",
 ]
 BESIDE = {"augmentations", "losses", "schedules", "optim", "starts", "penalties", "probes"}
 # What only the runs and the report may know.

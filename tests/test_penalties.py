@@ -24,6 +24,7 @@ from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam, AdamW, RMSprop
 from scaleinv.penalties import L2Coords, L2Weights, Penalty, SoftBalance
 from scaleinv.penalties._repulsion import Repulsion
+from scaleinv.penalties.pattern_entropy import PatternEntropy
 from scaleinv.probes.base import Scene
 from scaleinv.runs.config import compose
 from scaleinv.runs.datasets import load_dataset
@@ -45,7 +46,7 @@ LRS = [1e-2, 1e-3, 1e-4]
 REGISTERED = [
     cls
     for name in names("scaleinv.penalties")
-    if not issubclass(cls := find("scaleinv.penalties", name, Penalty), Repulsion | SoftBalance)
+    if not issubclass(cls := find("scaleinv.penalties", name, Penalty), PatternEntropy | Repulsion | SoftBalance)
 ]
 STRENGTHS = torch.tensor([0.3, 0.0, 2.0], dtype=torch.float64)
 PENALTIES = [
