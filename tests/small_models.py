@@ -328,6 +328,20 @@ def gate():
     )
 
 
+def fill(model: nn.Module, x: Tensor) -> Tensor:
+    both = x.new_zeros(len(x), 6)
+    both[:, :4] = model.a(x).relu_()
+    both[:, 3:].add_(model.b(x).relu())
+    return model.head(both.mul_(2))
+
+
+@small((3,), 4 + 3 - 1 + 4, "batch_norm")
+def written_in_place():
+    """Two layers write into one tensor of zeros, both into its fourth channel."""
+    a = nn.Sequential(nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4, eps=0.01), leaky, nn.Linear(4, 4))
+    return Written(fill, a=a, b=nn.Linear(3, 3), head=nn.Linear(6, 2))
+
+
 # Convolutions
 
 

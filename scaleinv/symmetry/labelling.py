@@ -54,7 +54,6 @@ _WHY = {
 _UNKNOWN = "has no rule here, so nothing that it reads may be rescaled"
 _ADDS_CONSTANT = "adds a constant"
 _MEETS = "combines what it reads with values that may not be rescaled"
-_SHARED = "writes into memory that other values share"
 
 Rule = Callable[["Labelling", Operation, "Arguments"], Any]
 RULES: dict[str, Rule] = {}
@@ -87,9 +86,9 @@ class Labelling:
             return args[0][args[1]]
         if at.short.startswith("sym_"):
             return at.target(*(_shape_of(a) for a in args))
-        if at.writes_in_place and at.short.rstrip("_") not in HOMOGENEOUS:
-            return self._written_in_place(at, args, kwargs)
-        name = at.short.rstrip("_")
+        if at.writes_in_place:
+            raise UnsupportedNetworkError(f"{at} works in place; describe the functional program")
+        name = at.short
         try:
             result = self._ruled(at, args, kwargs, name)
         except UnsupportedNetworkError:
@@ -206,17 +205,6 @@ class Labelling:
             return self.viewed(moved, lambda _: result)
 
         return [wrap(r) for r in results] if isinstance(results, tuple | list) else wrap(results)
-
-    def _written_in_place(self, at: Operation, args: tuple, kwargs: dict[str, Any]) -> Any:
-        """Anchor all that takes part in an operation that changes memory which other values share."""
-        if isinstance(args[0], Tensor):
-            args[0].fill_(1)  # the constant depends on the input now: no exact zeros are left
-        elif isinstance(args[0], Activation) and (args[0].labels == ZERO).any():
-            raise UnsupportedNetworkError(
-                f"{at} writes over zeros that other values share; write it without changing tensors in place"
-            )
-        result = self.refused(at, args, kwargs, _SHARED)
-        return args[0] if isinstance(args[0], Tensor) else result
 
 
 class Arguments(dict[str, Any]):

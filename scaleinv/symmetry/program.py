@@ -61,9 +61,15 @@ class Operation:
         return isinstance(self.target, torch._ops.OpOverload) and self.target._schema.is_mutable
 
     @property
+    def returns(self) -> int:
+        """Number of results."""
+        return len(self.target._schema.returns) if isinstance(self.target, torch._ops.OpOverload) else 1
+
+    @property
     def short(self) -> str:
-        """The target's name without namespace and overload, e.g. ``conv2d``."""
-        return str(getattr(self.target, "overloadpacket", getattr(self.target, "__name__", self.target))).split(".")[-1]
+        """The target's name without namespace and overload, e.g. ``conv2d``; functional forms have the usual name."""
+        name = str(getattr(self.target, "overloadpacket", getattr(self.target, "__name__", self.target)))
+        return re.sub(r"^_native_(\w+)_legit\w*$", r"\1", name.split(".")[-1])
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ class Program:
         operations: in the order of computation.
         outputs: what the model returns, with :class:`Value` in the place of tensors.
         names: names of the parameters and buffers that are read; one used under several names has the first.
+        parameters: those of them that are parameters.
         constants: tensors that the model makes when it is called, or keeps outside its ``state_dict``.
         inputs: shape of one input.
         batch: number of images that the model was traced with, if its operations hold for no other; else None.
@@ -86,13 +93,14 @@ class Program:
     operations: tuple[Operation, ...]
     outputs: Any
     names: tuple[str, ...]
+    parameters: tuple[str, ...]
     constants: dict[str, Tensor]
     inputs: tuple[int, ...]
     batch: int | None
     dtype: torch.dtype
 
     @classmethod
-    def trace(cls, model: nn.Module, example: Tensor, training: bool = False) -> "Program":
+    def trace(cls, model: nn.Module, example: Tensor, training: bool = False, functional: bool = False) -> "Program":
         """Record the operations of a model with ``torch.export``; nothing is computed, and the model is not changed.
 
         Args:
@@ -100,6 +108,9 @@ class Program:
             example: images ``(batch, *inputs)``; only their shape, dtype and device matter.
             training: whether the operations are those of training mode. Running such a program updates running
                 statistics in place, as the module does, and drops out at random.
+            functional: whether no operation at all may work in place. Writing into a part of a tensor becomes
+                ``slice_scatter`` and the like, ``batch_norm`` becomes ``_native_batch_norm_legit_functional`` or
+                ``_native_batch_norm_legit_no_training``, and running statistics are not updated.
 
         Raises:
             UnsupportedNetworkError: the model cannot be traced; the message says what stopped it.
@@ -107,7 +118,20 @@ class Program:
         if example.dim() < 1 or not len(example):
             raise UnsupportedNetworkError(f"an example is a batch of images, got shape {tuple(example.shape)}")
         exported = _export(model, example, training)
+        if functional:
+            exported = exported.run_decompositions({})
         return _Reader(model, exported).program(tuple(example.shape[1:]))
+
+    @property
+    def writes_in_place(self) -> bool:
+        """Whether an operation changes a tensor in place that depends on the images or on parameters."""
+        dependent = {IMAGES, *self.parameters}
+        for at in self.operations:
+            if not dependent.isdisjoint(at.inputs):
+                if at.writes_in_place:
+                    return True
+                dependent.add(at.name)
+        return False
 
     def run(self, tensors: Mapping[str, Any], images: Any, visit: Visitor | None = None) -> Any:
         """Compute the outputs; differentiable, under ``torch.func.vmap`` too.
@@ -128,7 +152,7 @@ class Program:
         if self.batch is not None and isinstance(images, Tensor) and images.shape[0] != self.batch:
             raise UnsupportedNetworkError(
                 f"the model computes with the number of images: it was traced with {self.batch}, got {len(images)};"
-                " trace it with an example of that many"
+                " trace it with an example of that many, or write x.shape[0] for len(x)"
             )
         values: dict[str, Any] = {name: tensors[name] for name in self.names}
         values |= self._converted(values, images)
@@ -190,7 +214,7 @@ def _fill(argument: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _export(model: nn.Module, example: Tensor, training: bool) -> Any:
-    """Trace with any number of images, or if the model computes with that number, with the example's."""
+    """Trace with any number of images, or if the model computes with that number, with the example's, at least two."""
     from torch.export import Dim, export  # takes seconds to import
 
     with _mode(model, training), warnings.catch_warnings():
@@ -201,7 +225,7 @@ def _export(model: nn.Module, example: Tensor, training: bool) -> Any:
             return export(model, (images,), dynamic_shapes=({0: Dim.DYNAMIC},), strict=False)
         except Exception as dynamic:
             try:
-                return export(model, (example,), strict=False)
+                return export(model, (images.detach().clone(),), strict=False)
             except Exception:
                 reason = str(dynamic).strip().split("\n")[0] or type(dynamic).__name__
                 raise UnsupportedNetworkError(
@@ -242,6 +266,7 @@ class _Reader:
         for name in self.named.values():
             if name in kept and name not in stored:  # a buffer that is not persistent
                 self.constants[name] = kept[name].detach()
+        self.parameters = set(dict(model.named_parameters()))
         self.floating = next((t.dtype for t in kept.values() if t.is_floating_point()), torch.float32)
 
     def program(self, inputs: tuple[int, ...]) -> Program:
@@ -262,7 +287,9 @@ class _Reader:
                 name += "_"
             self.named[node.name] = name
         (output,) = (node for node in self.exported.graph.nodes if node.op == "output")
-        returned = pytree.tree_unflatten(self._values(output.args[0]), self.exported.call_spec.out_spec)
+        # A functional program returns what would have been written into buffers first.
+        of_buffers = len(self.exported.graph_signature.buffers_to_mutate)
+        returned = pytree.tree_unflatten(self._values(output.args[0])[of_buffers:], self.exported.call_spec.out_spec)
         last = _last_reads(nodes)
         functional = _safely_functional(nodes)
         operations = tuple(
@@ -270,10 +297,12 @@ class _Reader:
         )
         read = {name for at in operations for name in at.inputs} | set(_names(returned))
         image = next(n for n in self.exported.graph.nodes if n.name == user).meta["val"]
+        names = [name for name in dict.fromkeys(self.named.values()) if self._is_stored(name) and name in read]
         return Program(
             operations,
             returned,
-            tuple(name for name in dict.fromkeys(self.named.values()) if self._is_stored(name) and name in read),
+            tuple(names),
+            tuple(name for name in names if name in self.parameters),
             {name: constant for name, constant in self.constants.items() if name in read},
             inputs,
             None if isinstance(image.shape[0], torch.SymInt) else int(image.shape[0]),

@@ -379,7 +379,15 @@ def embedded(self: Labelling, at: Operation, args: Arguments) -> Any:
 @rule("batch_norm", "instance_norm", "group_norm")
 def normalised_channels(self: Labelling, at: Operation, args: Arguments) -> Any:
     """What comes in is anchored; gamma and beta lead from the anchor to new channels (maths.md, 2.6)."""
-    return _normalised(self, at, args, [1])
+    result = _normalised(self, at, args, [1])
+    # Functional forms return statistics too.
+    return (result, *[torch.zeros(())] * (at.returns - 1)) if at.returns > 1 else result
+
+
+@rule("copy")
+def copied(self: Labelling, at: Operation, args: Arguments) -> Any:
+    """The second in the shape of the first."""
+    return Activation(self.labels(args["src"], at).expand(_shape(args["self"])))
 
 
 @rule("layer_norm", "rms_norm")

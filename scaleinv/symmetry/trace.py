@@ -58,6 +58,10 @@ def _describe_traced(model: nn.Module, example: Tensor) -> Network:
     classes = Classes(parameters)
     visit = Labelling(classes)
     programs = [Program.trace(model, example, training) for training in (False, True)]
+    evaluation = programs[0]
+    for i, program in enumerate(programs):
+        if program.writes_in_place:
+            programs[i] = Program.trace(model, example, training=i == 1, functional=True)
     for program in programs:
         tensors = {name: Entries(shape, name) for name, shape in parameters.items()}
         buffers = {name: b.detach().clone().cpu() for name, b in model.named_buffers() if name in program.names}
@@ -73,7 +77,7 @@ def _describe_traced(model: nn.Module, example: Tensor) -> Network:
         programs[0].inputs,
         sum(leaf.labels[0].numel() for leaf in leaves if isinstance(leaf, Activation)),
         anchors=settled.anchors,
-        traced=programs[0],
+        traced=evaluation,
     )
 
 
