@@ -223,6 +223,8 @@ def test_lines_of_a_batch_norm_are_tangent_to_an_ellipse():
             ["task=cell_images", "task.panels=[{label: a}]"],
             "panels must give label, width, layer and a setting",
         ),
+        (["task=transition", "optimizer.lr=[1.0,0.1]"], "it watches one network per seed"),
+        (["task=transition", "task.resamples=0"], "resamples must be at least 1, got 0"),
         (["task=replay"], "it replays one closed loop per seed"),
         (["task=replay", "schedule=actcoolr", "optimizer.lr=1"], "another seed's record needs another seed"),
     ],

@@ -14,7 +14,7 @@ ONE_CYCLE = "one_cycle"
 class ActCooLRIsComparable(Claim):
     """Accuracies within a point, each at its best setting; OneCycle decides, the other schedules stand beside it."""
 
-    source = "P 3.3.3"
+    source = "P 3.3.2"
     quote = "test accuracies for ActCooLR are comparable to OneCycleLR"
     figures = ("cooling", "replay")
 

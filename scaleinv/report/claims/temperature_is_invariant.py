@@ -14,7 +14,7 @@ SGD = "SGD / weight"
 class TemperatureIsInvariant(Claim):
     """The most sensitive learning rate stays where it is; SGD decides, as in P, the other methods stand beside it."""
 
-    source = "P 3.2"
+    source = "P 3.2.1"
     quote = "is by construction invariant from linear network re-parametrizations"
     figures = ("rescaled_temperature",)
 

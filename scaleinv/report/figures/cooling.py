@@ -1,4 +1,4 @@
-"""ActCooLR against schedules without feedback, each at its best learning rate or temperature (P 3.3.3)."""
+"""ActCooLR against schedules without feedback, each at its best learning rate or temperature (P 3.3.2)."""
 
 import pandas as pd
 
