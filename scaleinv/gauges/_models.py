@@ -89,13 +89,14 @@ def _times(name: str, w: Tensor, up: Tensor, down: Tensor) -> Tensor:
     rows = max(1, _CHUNK // max(1, prod(shape[1:])))
     for start in range(0, shape[0], rows):
         here = slice(start, start + rows)
-        part = w[here].double() * (up[here] if len(up) > 1 else up) / (down[here] if len(down) > 1 else down)
-        moved[here] = part.to(w.dtype)
-        # What was a normal number must stay one or become a subnormal, not zero.
-        is_lost = (moved[here] == 0) & (w[here].abs() >= torch.finfo(w.dtype).tiny)
-        if not moved[here].isfinite().all() or is_lost.any():
-            raise ValueError(
-                f"{name} would leave the range of {str(w.dtype).removeprefix('torch.')}; rescale by less, or convert"
-                " the model to a wider dtype first"
-            )
+        part = w[here].double() * (up[here] if len(up) > 1 else up)
+        moved[here] = part.div_(down[here] if len(down) > 1 else down)
+    is_lost = moved.count_nonzero() < w.count_nonzero()
+    if is_lost:  # what was a normal number must stay one or become a subnormal, not zero
+        is_lost = ((moved == 0) & (w.abs() >= torch.finfo(w.dtype).tiny)).any()
+    if is_lost or not all(end.isfinite() for end in moved.aminmax()):
+        raise ValueError(
+            f"{name} would leave the range of {str(w.dtype).removeprefix('torch.')}; rescale by less, or convert"
+            " the model to a wider dtype first"
+        )
     return moved

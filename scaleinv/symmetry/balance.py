@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import require_finite, rescale
-from scaleinv.symmetry.quotient import Links, links
+from scaleinv.symmetry.quotient import Links, links, merged
 
 Dead = Literal["refuse", "keep"]
 
@@ -54,6 +54,7 @@ def balancing_scales(
     if not all(link.values.isfinite().all() for link in squares):
         require_finite(weights)
         raise ValueError("squares of the weights leave the range of float64")
+    squares = merged(squares)
     exponents, is_alive = _exponents(squares, (*graph.members(weights), graph.hidden + 1))
     if dead == "refuse" and not is_alive.all():
         raise ValueError(_lonely(graph, is_alive))
@@ -112,7 +113,10 @@ class Energy:
 
     def sums(self, at_head: Tensor, at_tail: Tensor, end: Literal["head", "tail"]) -> Tensor:
         """Add up ``at_head[head] flow at_tail[tail]`` by the class at one end, ``(*members, K + 1)``."""
-        return torch.stack([link.sums(at_head, at_tail, end) for link in self.flow]).sum(0)
+        total = torch.zeros_like(at_head)
+        for link in self.flow:
+            link.add_sums_(total, at_head, at_tail, end)
+        return total
 
     def solve(self, factors: Tensor, diagonal: Tensor, right: Tensor, tolerance: float) -> Tensor:
         """Solve ``L x = right`` on the free classes by conjugate gradients; L is the Laplacian of the rescaled flow."""

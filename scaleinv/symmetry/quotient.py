@@ -4,6 +4,7 @@ A convolution has one for every pair of channels, a matrix after a flatten one f
 depend on the weights only through such numbers, so what is iterated is small.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
@@ -45,6 +46,10 @@ class Links:
             at_tail: likewise.
             end: whether to add up by the class at the head or at the tail.
         """
+        return self.add_sums_(torch.zeros_like(at_head), at_head, at_tail, end)
+
+    def add_sums_(self, total: Tensor, at_head: Tensor, at_tail: Tensor, end: Literal["head", "tail"]) -> Tensor:
+        """Add :meth:`sums` to a number per class, in place."""
         head, tail = self.head.flatten(), self.tail.flatten()
         h, t = at_head[..., head], at_tail[..., tail]
         if self.dims == 1:
@@ -53,7 +58,7 @@ class Links:
             found = h * (self.values @ t.unsqueeze(-1)).squeeze(-1)
         else:
             found = (h.unsqueeze(-2) @ self.values).squeeze(-2) * t
-        return torch.zeros_like(at_head).index_add(-1, head if end == "head" else tail, found)
+        return total.index_add_(-1, head if end == "head" else tail, found)
 
     def between(self, groups: Tensor, number: int, at_head: Tensor, at_tail: Tensor) -> Tensor:
         """Add up ``at_head[head] * values * at_tail[tail]`` by the groups of both classes.
@@ -89,6 +94,19 @@ class Links:
             found = found.amax(-1 if end == "head" else -2)
         lowest = torch.full_like(at_head, -torch.inf)
         return lowest.scatter_reduce(-1, getattr(self, end).flatten().expand(found.shape), found, "amax")
+
+
+def merged(listed: Sequence[Links]) -> list[Links]:
+    """Put all links with one class at one end (biases, norms) into one, for fewer passes over the classes."""
+    thin = [link for link in listed if link.dims == 1 or 1 in (link.head.numel(), link.tail.numel())]
+    if len(thin) < 2:
+        return list(listed)
+    parts = []
+    for link in thin:
+        shape = link.values.shape[-link.dims :]
+        parts.append([link.values.flatten(-link.dims), *(c.expand(shape).flatten() for c in (link.head, link.tail))])
+    values, head, tail = (torch.cat(part, -1) for part in zip(*parts, strict=True))
+    return [*(link for link in listed if all(link is not one for one in thin)), Links(values, head, tail)]
 
 
 def links(graph: Graph, weights: Weights, reduce: Literal["sum of squares", "largest size"]) -> list[Links]:
