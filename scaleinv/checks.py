@@ -181,6 +181,7 @@ def _losses(
     """
     statistics = {name: b.clone() for name, b in statistics.items()}
     engine = make_engine(network, statistics)
+    second = make_engine(network, {name: b.clone() for name, b in statistics.items()})
     rule, graph = optimizer.transformation(), network.graph
     step = torch.tensor([-lr], dtype=torch.float64)
     chart = space.chart(graph, weights)
@@ -194,9 +195,11 @@ def _losses(
             weights = chart.start()
         losses.append(loss.score(engine.logits(weights, images[None]), labels[None]).loss.mean(-1))
         index = torch.arange(k * batch_size, (k + 1) * batch_size) % len(labels)
-        batch = images[None, index]
-        logits, gradient = engine.gradient(weights, batch, targets[..., index], loss)
-        state = move_(rule, Point(weights, batch, logits, network, chart, statistics), gradient, state, step)
+        batch = (images[None, index], targets[..., index], loss)
+        logits, gradient = engine.gradient(weights, *batch)
+        elsewhere = lambda w, batch=batch: second.gradient(w, *batch)[1].whole(w)  # noqa: E731
+        point = Point(weights, batch[0], logits, network, chart, statistics, elsewhere)
+        state = move_(rule, point, gradient, state, step)
     losses.append(loss.score(engine.logits(weights, images[None]), labels[None]).loss.mean(-1))
     return torch.cat(losses)
 

@@ -145,6 +145,7 @@ class _Run:
         self._weights = chart.start()
         self._statistics = network.buffers(len(setting.seeds), torch.float64)
         self._engine = make_engine(network, self._statistics)
+        self._second = make_engine(network, {name: b.clone() for name, b in self._statistics.items()})
         self._rule = method.optimizer.transformation()
         self._state: State = self._rule.init(self._weights)
         self._targets = setting.loss.targets(setting.labels[None], network.outputs, setting.images.dtype)
@@ -161,8 +162,10 @@ class _Run:
         setting = self._setting
         index = torch.arange(k * setting.batch_size, (k + 1) * setting.batch_size) % len(setting.labels)
         images = setting.images[None, index]
-        logits, gradient = self._engine.gradient(self._weights, images, self._targets[..., index], setting.loss)
-        point = Point(self._weights, images, logits, setting.network, self._chart, self._statistics)
+        batch = (images, self._targets[..., index], setting.loss)
+        logits, gradient = self._engine.gradient(self._weights, *batch)
+        place = (self._weights, images, logits, setting.network, self._chart, self._statistics)
+        point = Point(*place, lambda weights: self._second.gradient(weights, *batch)[1].whole(weights))
         self._state = move_(self._rule, point, gradient, self._state, self._lrs)
 
     def outputs(self) -> Tensor:

@@ -145,7 +145,9 @@ def gradient(engine: Engine, weights: dict[str, Tensor], images: Tensor, labels:
 def point(chart: Chart, weights: dict[str, Tensor], network: Network = TINY) -> Point:
     """Return where a step begins, with some batch of the network's and no outputs."""
     dtype = next((w.dtype for w in weights.values()), torch.float64)
-    return Point(weights, batch(network, dtype=dtype)[0][None], torch.empty(0), network, chart)
+    images, labels = batch(network, dtype=dtype)
+    elsewhere = lambda w: stacked_gradients(network, w, images, labels)  # noqa: E731
+    return Point(weights, images[None], torch.empty(0), network, chart, gradient=elsewhere)
 
 
 def member(tensors: dict[str, Tensor], index: int) -> dict[str, Tensor]:

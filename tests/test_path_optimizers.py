@@ -171,8 +171,8 @@ DEEP = mlp((12, 16, 16, 20, 8, 5), bias=True)
 OPTIMIZERS = {
     "path_sgd": PathSGD(),
     "path_sgd, momentum, decay": PathSGD(momentum=0.9, weight_decay=0.1),
-    "ddp_sgd": DDPSGD(),
-    "ddp_sgd, momentum": DDPSGD(alpha=0.25, moment=SECOND_MOMENT, momentum=0.9),
+    "ddp_sgd": DDPSGD(probes=0),
+    "ddp_sgd, momentum": DDPSGD(alpha=0.25, moment=SECOND_MOMENT, probes=0, momentum=0.9),
     "ddp_sgd, probes": DDPSGD(alpha=0.75, probes=2, momentum=0.5),
     "natural_gradient": NaturalGradient(damping=0.1, momentum=0.9),
 }
@@ -274,7 +274,7 @@ def test_the_metric_of_the_coordinates_is_the_diagonal_of_the_pulled_back_metric
 def test_alphas_are_an_axis_of_a_stack():
     weights, alphas = draw(TINY, 3), torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)
     for moment in MOMENTS:
-        stacked = DDPSGD(alpha=alphas, moment=moment, momentum=0.5)
+        stacked = DDPSGD(alpha=alphas, moment=moment, probes=0, momentum=0.5)
         _, together = train(stacked.transformation(), WeightSpace(), weights, lrs=[1e-3] * 3)
         for i, alpha in enumerate(alphas.tolist()):
             one = {name: w[i : i + 1] for name, w in weights.items()}

@@ -33,6 +33,8 @@ class Point:
         network: network that is trained.
         chart: chart that it is trained in.
         statistics: running statistics and other buffers, ``(members, ...)`` by name; not to be changed.
+        gradient: function from weights ``(members, own shape)``, contiguous, to the gradient of the batch's loss there,
+            in memory that its next call overwrites; None where a step has no second gradient.
     """
 
     weights: dict[str, Tensor]
@@ -41,6 +43,7 @@ class Point:
     network: Network
     chart: Chart
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    gradient: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
 
     def coords(self) -> Coords:
         """Return the coordinates of the weights, computed at the first call; not to be changed."""

@@ -36,7 +36,7 @@ class DDPSGD(Optimizer):
     is_equivariant: ClassVar[bool] = True
     alpha: PerMember = 0.5
     moment: str = COVARIANCE
-    probes: int = 0
+    probes: int = 1
     momentum: PerMember = 0.0
     weight_decay: PerMember = 0.0
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from scaleinv.training.autograd import make_engine
 from scaleinv.training.capture import CapturedStep, CaptureError
 from scaleinv.training.cell import LR, Cell, Member
 from scaleinv.training.data import Epoch, Slab, Split
+from scaleinv.training.engine import Engine
 from scaleinv.training.evaluate import Evaluator, slab_bytes, total
 from scaleinv.training.trial import Trial
 
@@ -152,6 +154,9 @@ class Stack:
         # The buffers of a module (running statistics) are stacked per member; they are not coordinates.
         self._statistics = {name: b.to(self.device) for name, b in network.buffers(count, dtype).items()}
         self.engine = make_engine(network, self._statistics)
+        # For second gradients of a step, made when an optimizer first asks for one.
+        self._second: Engine | None = None
+        self._apart: dict[str, Tensor] = {}
         self._slab = Slab(cell.dataset)
         self._views = cell.augment.attach(cell.dataset.train.images, cell.dataset.shape)
         # Number of draws that the number format has made for training; it is the whole state of its randomness.
@@ -230,7 +235,8 @@ class Stack:
         """
         self.engine.records = bool(watching) or self._controller is not None
         logits, gradient = self.engine.gradient(self._as_read("training"), images, targets, self.cell.loss)
-        point = Point(self.weights, images, logits, self.scene.network, self.chart, self._statistics)
+        place = (self.weights, images, logits, self.scene.network, self.chart, self._statistics)
+        point = Point(*place, partial(self._gradient_at, images, targets))
         sizes = self._watched(point, gradient, watching) if self.engine.records else self._sizes()
         self.state = move_(self.rule, point, gradient, self.state, sizes, self._acting)
         self._draws += 1
@@ -238,6 +244,16 @@ class Stack:
             if every == 1:
                 reading.look()
         return logits
+
+    def _gradient_at(self, images: Tensor, targets: Tensor, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Compute the gradient of a batch's loss at other weights, in memory of its own; running statistics stay."""
+        if self._second is None:
+            self._apart = {name: b.clone() for name, b in self._statistics.items()}
+            self._second = make_engine(self.scene.network, self._apart)
+        for name, b in self._apart.items():
+            b.copy_(self._statistics[name])
+        read = self._as_read("training", weights)
+        return self._second.gradient(read, images, targets, self.cell.loss)[1].whole(weights)
 
     def _as_read(self, purpose: str, weights: Weights | None = None) -> dict[str, Tensor]:
         """Return the weights as the number format reads them: the same ones until the next step."""
