@@ -14,6 +14,7 @@ from scaleinv.symmetry import permutation
 from scaleinv.symmetry.group import random_scales, rescale
 from scaleinv.symmetry.quotient import links
 from scaleinv.symmetry.ranges import equalising_scales
+from scaleinv.symmetry.trace import describe
 
 EVERY_KIND = [pytest.param(case, id=name) for name, case in (CHAINS | BY_HAND).items()]
 
@@ -372,3 +373,51 @@ def test_a_model_that_cannot_be_copied_is_refused_in_one_sentence():
         scaleinv.random_rescaling(model, powers_of_two=True, example=images)
     scaleinv.random_rescaling(model, powers_of_two=True, example=images, inplace=True)
     assert torch.equal(model(images), wanted)
+
+
+def test_channels_of_convolutions_change_places():
+    """In a chain; a flatten moves the places of a channel with it. Nothing else in a chain belongs to one channel."""
+    torch.manual_seed(0)
+    parts = nn.Conv2d(2, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.ConvTranspose2d(4, 5, 2), nn.LeakyReLU(), nn.Flatten()
+    model = nn.Sequential(*parts, nn.Linear(80, 6), nn.ReLU(), nn.Linear(6, 3)).double()
+    images = torch.randn(3, 2, 8, 8, dtype=torch.float64)
+    network = describe(model, images)
+    orders = {name: torch.randperm(n, generator=generator()) for name, n in (("0", 4), ("3", 5), ("6", 6))}
+    other = scaleinv.random_rescaling(model, generator=generator(), example=network)
+    other = scaleinv.permute(other, orders, network)
+    torch.testing.assert_close(other(images), model(images))
+    found = scaleinv.equivalent(model, other, images)
+    assert found, found.reason
+    assert found.permuted
+    canonical = [scaleinv.canonicalize(m, network).state_dict() for m in (model, other)]
+    assert_close(canonical[0], canonical[1])
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ((nn.Linear(4, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 2)), "layer_norm in module 1"),
+        ((nn.Linear(4, 4), nn.PReLU(4), nn.Linear(4, 2)), "prelu in module 1"),
+        ((nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2)), "batch_norm in module 1"),
+        ((nn.Linear(4, 4), nn.Unflatten(1, (2, 2)), nn.Flatten(), nn.Linear(4, 2)), "unflatten in module 1"),
+    ],
+)
+def test_channels_of_other_models_do_not(parts, words):
+    """What belongs to a channel beside its weights would have to move with it."""
+    model, images = nn.Sequential(*parts).double(), torch.randn(5, 4, dtype=torch.float64)
+    network = describe(model, images)
+    for tool in (lambda: scaleinv.permute(model, {}, network), lambda: scaleinv.canonicalize(model, network, True)):
+        with pytest.raises(ValueError, match=f"cannot change places: .*{words}.* more than a chain of layers"):
+            tool()
+    model.eval()
+    torch.testing.assert_close(scaleinv.canonicalize(model, network)(images), model(images))
+    other = scaleinv.random_rescaling(model, generator=generator(), example=network)
+    assert scaleinv.equivalent(model, other, images)
+
+
+def test_quantization_profits_from_equal_ranges_after_folding():
+    model, images = conv_net()
+    folded = scaleinv.fold_batch_norm(model, images)
+    equal = scaleinv.equalize(folded, images)
+    torch.testing.assert_close(equal(images), model(images))
+    assert any(not torch.equal(a, b) for a, b in zip(equal.parameters(), folded.parameters(), strict=True))

@@ -157,11 +157,13 @@ def _by_class(graph: Graph, scales: Mapping[str, Tensor | float]) -> Tensor:
 
 
 def _written(graph: Graph, name: str) -> Tensor:
-    """Return the classes of the channels that a tensor, or a module's weight, writes, in the order of its entries."""
+    """Return the classes of the channels that a tensor, or a module's weight, writes, in their order."""
     full = name if name in graph.edges else f"{name}.weight"
     if full not in graph.edges:
         raise ValueError(f"no tensor is called {name} or {full}; there are {', '.join(graph.edges)}")
-    classes = graph.edges[full].head.flatten()
+    by_dim = permutation.along(graph, full, "head")
+    # In groups the place of a channel depends on two dims; classes are numbered in the order of the channels.
+    classes = next(iter(by_dim.values())) if len(by_dim) == 1 else graph.edges[full].head.unique()
     if not classes.all():
         raise ValueError(f"{full} writes channels that have no free scale, such as the outputs")
     return classes

@@ -39,7 +39,7 @@ def permute(graph: Graph, weights: Weights, source: Tensor) -> dict[str, Tensor]
     for name, w in weights.items():
         own = len(graph.shapes[name])
         for end in ("head", "tail"):
-            for dim, classes in _along(graph, name, end).items():
+            for dim, classes in along(graph, name, end).items():
                 w = w.index_select(dim - own, _places(classes, source))
         permuted[name] = w
     return permuted
@@ -91,7 +91,7 @@ def _around(graph: Graph, name: str, end: str, w: Tensor, classes: slice, known:
     """Return what one tensor says about each of a block's channels, ``(n, features)``."""
     n = classes.stop - classes.start
     other = "tail" if end == "head" else "head"
-    for dim, listed in _along(graph, name, end).items():
+    for dim, listed in along(graph, name, end).items():
         places = ((listed >= classes.start) & (listed < classes.stop)).nonzero()[:, 0]
         if not len(places):
             continue
@@ -102,7 +102,7 @@ def _around(graph: Graph, name: str, end: str, w: Tensor, classes: slice, known:
     return w.new_zeros(n, 0)
 
 
-def _along(graph: Graph, name: str, end: str) -> dict[int, Tensor]:
+def along(graph: Graph, name: str, end: str) -> dict[int, Tensor]:
     """Return the class at each place of the dim along which the classes at one end change; no dim if they do not."""
     own = len(graph.shapes[name])
     classes = getattr(graph.edges[name], end)
