@@ -11,7 +11,9 @@ from scaleinv.networks.plainnet import PlainNet
 from scaleinv.networks.resnet import ResNet
 from scaleinv.networks.vgg import VGG
 from scaleinv.runs.datasets import load_dataset
+from scaleinv.runs.datasets.base import Images
 from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace
+from scaleinv.training.data import Split
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
 # Numbers of parameters: of the original (LeNet-5: LeCun et al. 1998 with full connections; ResNet-20: 0.27 million in
@@ -44,6 +46,11 @@ def test_every_data_sets_images(inputs):
 def test_shapes_of_images():
     data = load_dataset("digits")
     assert data.shape == data.inputs == (1, 8, 8)
+    split = Split(torch.zeros(2, 24, dtype=torch.uint8), torch.zeros(2, dtype=torch.long))
+    assert Images(split, split, 2, 3, (3, 4)).shape == (2, 3, 4)
+    assert Images(split, split, 1, 3).shape == (24,)  # no square: a network for images refuses it
+    with pytest.raises(ValueError, match=r"size \(3, 5\) do not have the 24 pixel values"):
+        Images(split, split, 2, 3, (3, 5))
 
 
 @pytest.mark.parametrize("depth", [20, 32, 34, 56])

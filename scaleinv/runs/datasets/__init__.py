@@ -76,7 +76,10 @@ def _normalisation(train: Split, channels: int, normalise: str) -> tuple[Tensor,
 
 @lru_cache(maxsize=2)
 def _load(name: str, root: str, download: bool) -> Images:
-    images = _find(name)().load(Path(root), download)
+    try:
+        images = _find(name)().load(Path(root), download)
+    except ValueError as error:
+        raise DataError(str(error), name, "mend the data set's load()") from error
     labels = torch.cat([images.train.labels, images.test.labels])
     if labels.min() < 0 or labels.max() >= images.classes:
         raise DataError(

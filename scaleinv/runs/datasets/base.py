@@ -27,6 +27,18 @@ class Images:
     classes: int
     size: tuple[int, int] | None = None
 
+    def __post_init__(self) -> None:
+        """Check that a given size is that of the images.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if self.size and math.prod((self.channels, *self.size)) != self.train.images.shape[1]:
+            raise ValueError(
+                f"images of {self.channels} channels and size {self.size} do not have the"
+                f" {self.train.images.shape[1]} pixel values that they hold"
+            )
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one image, ``(channels, height, width)``; ``(features,)`` if its pixels form no square."""
