@@ -210,3 +210,6 @@ def test_bad_input_is_one_sentence(call, message):
 def test_another_architecture_is_refused():
     with pytest.raises(UnsupportedNetworkError, match=r"different architectures: 0.weight has the shape \(4, 5\)"):
         scaleinv.distance(model(A), nn.Sequential(nn.Linear(5, 3)))
+    first, other = (nn.Sequential(nn.Linear(2, 3), part, nn.Linear(3, 2)) for part in (nn.ReLU(), nn.LeakyReLU()))
+    with pytest.raises(UnsupportedNetworkError, match="their parts differ when printed"):
+        scaleinv.distance(first, other)

@@ -137,7 +137,7 @@ def stack(data, space, penalties, axes=None, optimizer=None, seeds=(0,), epochs=
         optimizer or SGD(),
         {"optimizer.lr": (0.05,), **(axes or {})},
         seeds,
-        batch_size=100,
+        batch_size=150,
         penalties=penalties,
         epochs=epochs,
     )
@@ -185,7 +185,7 @@ def test_training_in_an_invariant_space_stays_invariant(data, cls):
             SGD(),
             {"optimizer.lr": (0.05,)},
             [0],
-            batch_size=100,
+            batch_size=150,
             epochs=2,
             penalties={"push": cls(checkpoints=[1])},
             start=RescaledStart(sigma=sigma, powers_of_two=True),
@@ -243,7 +243,7 @@ def test_an_interrupted_run_keeps_its_checkpoints(data):
         SGD(),
         {"optimizer.lr": (0.05,)},
         [0],
-        batch_size=100,
+        batch_size=150,
         epochs=3,
         penalties={"push": RepulsionBalanced(checkpoints=[1])},
     )

@@ -149,17 +149,19 @@ def _together(models: Sequence[nn.Module], example: Tensor | None) -> tuple[Netw
     """Describe the first model, and read the weights of all."""
     if not models:
         raise ValueError("there is nothing to average: the list of networks is empty")
-    networks = [describe(model, None if example is None else example[:2]) for model in models]
-    shapes = networks[0].graph.shapes
-    for network in networks[1:]:
-        if network.graph.shapes != shapes:
-            other = network.graph.shapes
+    network = describe(models[0], None if example is None else example[:2])
+    shapes = {name: tuple(p.shape) for name, p in models[0].named_parameters()}
+    for model in models[1:]:
+        other = {name: tuple(p.shape) for name, p in model.named_parameters()}
+        if other != shapes:
             name = next(n for n in [*shapes, *other] if shapes.get(n) != other.get(n))
             raise UnsupportedNetworkError(
                 f"the models are of different architectures: {name} has the shape {shapes.get(name)} in one and"
                 f" {other.get(name)} in another"
             )
-    return networks[0], [read_weights(model, networks[0].graph) for model in models]
+        if str(model) != str(models[0]):
+            raise UnsupportedNetworkError("the models are of different architectures: their parts differ when printed")
+    return network, [read_weights(model, network.graph) for model in models]
 
 
 def _normalisers(model: nn.Module) -> list[_BatchNorm]:
