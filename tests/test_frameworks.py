@@ -101,6 +101,29 @@ def test_parameter_groups_of_coordinates():
     assert all(torch.equal(b, c) for b, c in zip(biases, before, strict=True))
 
 
+def test_parameter_groups_of_an_optimizer():
+    """Each group's options hold for its tensors; two groups with the same options are one; copies keep them."""
+    wanted = by_hand()
+    model = made()
+    biases = [p for name, p in model.named_parameters() if name.endswith("bias")]
+    train(model, SpaceOptimizer(model, SPACE, torch.optim.Adam, groups=[{"params": biases}], lr=0.01))
+    assert_same(model, wanted)
+    model = made()
+    groups = [{"params": model[0].bias, "lr": 0.0}, {"params": [model[2].bias], "lr": 0.02}]
+    optimizer = SpaceOptimizer(model, CycleSpace(), torch.optim.SGD, groups=groups, lr=0.01)
+    assert [(group["lr"], len(group["params"])) for group in optimizer.param_groups] == [(0.0, 1), (0.02, 1), (0.01, 4)]
+    both = copy.deepcopy((model, optimizer))
+    before = {name: c.clone() for name, c in optimizer.chart.to_coords(dict(model.named_parameters())).items()}
+    for one, its in ((model, optimizer), both):
+        train(one, its)
+    assert_same(both[0], model)
+    after = optimizer.chart.to_coords(dict(model.named_parameters()))
+    torch.testing.assert_close(after["0.bias"], before["0.bias"])
+    assert not torch.allclose(after["2.bias"], before["2.bias"])
+    with pytest.raises(ValueError, match="what is no parameter"):
+        SpaceOptimizer(model, CycleSpace(), torch.optim.SGD, groups=[{"params": [torch.zeros(2)]}], lr=0.01)
+
+
 def test_accelerate(tmp_path):
     accelerate = pytest.importorskip("accelerate", reason="accelerate is not installed")
     accelerator = accelerate.Accelerator(cpu=True)

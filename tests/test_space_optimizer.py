@@ -372,7 +372,7 @@ def test_half_precision_trains(space, dtype):
 
 def test_one_group_is_all_there_is():
     optimizer = SpaceOptimizer(make_model(), CycleSpace(), torch.optim.Adam)
-    with pytest.raises(NotImplementedError, match="one group"):
+    with pytest.raises(NotImplementedError, match="are grouped when the optimizer is made"):
         optimizer.add_param_group({"params": [torch.zeros(2, requires_grad=True)]})
 
 

@@ -1,6 +1,6 @@
 """Optimizers of PyTorch on the coordinates of a model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -40,6 +40,7 @@ class SpaceOptimizer(torch.optim.Optimizer):
         space: ParameterSpace,
         optimizer_class: type[torch.optim.Optimizer],
         example: Tensor | None = None,
+        groups: Sequence[Mapping[str, Any]] | None = None,
         **options: Any,
     ) -> None:
         """Make the chart at the model's weights, write its starting weights into the model, make the optimizer.
@@ -51,12 +52,15 @@ class SpaceOptimizer(torch.optim.Optimizer):
             optimizer_class: a class of ``torch.optim``, or one that also reads its parameters in ``step()`` only.
             example: inputs ``(batch, *shape)``, which every model but a chain is described by; see
                 :func:`scaleinv.symmetry.trace.describe`.
+            groups: parameter groups as of ``torch.optim``, of the model's parameters; their options hold for the
+                coordinates of these tensors. Parameters in no group form the last.
             **options: options of that class.
 
         Raises:
             UnsupportedNetworkError: the model has a part that is not described.
             UnsupportedSpaceError: the space cannot take the model, or would change a frozen parameter.
-            ValueError: a weight is NaN or infinite, or a coordinate does not fit the dtype.
+            ValueError: a weight is NaN or infinite, a coordinate does not fit the dtype, or a group holds what is no
+                parameter of the model.
         """
         graph = describe(model, example).graph
         made_at = read_weights(model, graph)
@@ -64,7 +68,7 @@ class SpaceOptimizer(torch.optim.Optimizer):
         parameters = {name: model.get_parameter(name) for name in graph.shapes}
         chart = make_chart(space, graph, made_at)
         require_frozen_kept(chart, chart.origin, parameters)
-        self._assemble(space, graph, parameters, optimizer_class, options)
+        self._assemble(space, graph, parameters, optimizer_class, options, _completed(groups or (), parameters))
         self._place(chart, chart.origin, made_at, None)
         self._write()
 
@@ -146,15 +150,15 @@ class SpaceOptimizer(torch.optim.Optimizer):
         self._write()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Refuse: all coordinates form one group."""
+        """Refuse: coordinates are grouped when the optimizer is made."""
         if "inner" in vars(self):
-            raise NotImplementedError("the coordinates of a model form one group")
+            raise NotImplementedError("a model's coordinates are grouped when the optimizer is made, by groups=[...]")
         super().add_param_group(param_group)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy is made from; deep-copied together with the model, it optimizes the model's copy."""
         return {
-            "parts": (self.space, self._graph, self._parameters, type(self.inner), self._options),
+            "parts": (self.space, self._graph, self._parameters, type(self.inner), self._options, self._groups),
             "state": self.state_dict(),
         }
 
@@ -170,13 +174,14 @@ class SpaceOptimizer(torch.optim.Optimizer):
         parameters: dict[str, nn.Parameter],
         optimizer_class: type[torch.optim.Optimizer],
         options: dict[str, Any],
+        groups: list[dict[str, Any]],
     ) -> None:
         """Make the wrapped optimizer, on the model's parameters, and share its groups and state."""
-        inner = optimizer_class(list(parameters.values()), **options)
-        super().__init__(list(parameters.values()), inner.defaults)
+        inner = optimizer_class([dict(group) for group in groups], **options)
+        super().__init__([dict(group) for group in groups], inner.defaults)
         self.space, self.inner = space, inner
         self.param_groups, self.state = inner.param_groups, inner.state
-        self._graph, self._parameters, self._options = graph, parameters, options
+        self._graph, self._parameters, self._options, self._groups = graph, parameters, options, groups
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         """Set chart, coordinates and the wrapped optimizer's state, but not the model."""
@@ -257,6 +262,19 @@ class SpaceOptimizer(torch.optim.Optimizer):
         """Write the weights into the model."""
         for name, w in self._written.items():
             self._parameters[name].copy_(w)
+
+
+def _completed(groups: Sequence[Mapping[str, Any]], parameters: Mapping[str, nn.Parameter]) -> list[dict[str, Any]]:
+    """Return groups of all parameters: the caller's, and one of the rest."""
+    own, listed = {id(p) for p in parameters.values()}, []
+    for group in groups:
+        params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        if not all(id(p) in own for p in params):
+            raise ValueError("a group holds what is no parameter of the model")
+        listed.append({**group, "params": params})
+    grouped = {id(p) for group in listed for p in group["params"]}
+    rest = [p for p in parameters.values() if id(p) not in grouped]
+    return [*listed, {"params": rest}] if rest else listed
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
