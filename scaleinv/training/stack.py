@@ -257,7 +257,9 @@ class Stack:
 
     def _as_read(self, purpose: str, weights: Weights | None = None) -> dict[str, Tensor]:
         """Return the weights as the number format reads them: the same ones until the next step."""
-        draws = Draws(tuple(member.seed for member in self.members), purpose, int(self._draws))
+        # A step that draws nothing must not read the count, for which the host would wait: it may be captured.
+        count = 0 if self.cell.number.can_be_captured else int(self._draws)
+        draws = Draws(tuple(member.seed for member in self.members), purpose, count)
         return self.cell.number.read(self.scene.network.graph, self.weights if weights is None else weights, draws)
 
     def _read_to_score(self, weights: Weights) -> dict[str, Tensor]:
