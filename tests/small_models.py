@@ -342,6 +342,15 @@ def written_in_place():
     return Written(fill, a=a, b=nn.Linear(3, 3), head=nn.Linear(6, 2))
 
 
+@small((3,), 4, "add")
+def other_in_training():
+    """What one of the modes does not allow is anchored."""
+    return Written(
+        lambda m, x: m.head(leaky(m.b(leaky(m.a(x) + 1 if m.training else m.a(x))))),
+        **{"a": nn.Linear(3, 4, bias=False), "b": nn.Linear(4, 4), "head": nn.Linear(4, 2)},
+    )
+
+
 # Convolutions
 
 

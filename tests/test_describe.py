@@ -5,9 +5,11 @@ from functools import cache
 import pytest
 import torch
 from small_models import SMALL
+from torch import nn
 from torch.func import functional_call, jacrev
 
 from scaleinv.symmetry.group import random_scales, rescale
+from scaleinv.symmetry.network import UnsupportedNetworkError
 from scaleinv.symmetry.trace import describe
 
 KINDS = pytest.mark.parametrize("kind", SMALL)
@@ -86,3 +88,51 @@ def test_what_is_anchored_has_a_reason(kind):
     _, network, _ = drawn(kind)
     assert {anchor.operation for anchor in network.anchors} == SMALL[kind].anchors | {"output"}
     assert all(anchor.why and anchor.classes for anchor in network.anchors)
+
+
+def test_an_example_changes_nothing_for_a_chain():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    alone, traced = describe(model), describe(model, torch.zeros(1, 2, 3))
+    assert (traced.chain, traced.inputs, traced.graph.blocks) == (alone.chain, alone.inputs, alone.graph.blocks)
+    assert all(torch.equal(e.head, alone.graph.edges[name].head) for name, e in traced.graph.edges.items())
+
+
+def test_a_chain_and_its_trace_have_the_same_classes():
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3), nn.LeakyReLU(), nn.Linear(3, 2))
+    chain, traced = (
+        describe(model).graph,
+        describe(nn.Sequential(model, nn.Unflatten(1, (2, 1))), torch.zeros(1, 6)).graph,
+    )
+    assert traced.blocks == chain.blocks
+    for name, edges in chain.edges.items():
+        for end in ("head", "tail"):
+            found, wanted = (getattr(e, end).expand(chain.shapes[name]) for e in (traced.edges[f"0.{name}"], edges))
+            assert torch.equal(found, wanted)
+
+
+def test_describing_leaves_the_model_as_it_was():
+    model = SMALL["batch_norms"].make()
+    model[1].eval()
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    describe(model, torch.randn(3, 2, 4, 4))
+    assert (model.training, model[1].training) == (True, False)
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+
+
+class Sinc(nn.Module):
+    def forward(self, x):
+        return x.sinc()
+
+
+def test_an_unknown_operation_anchors_its_classes_by_name():
+    layers = nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 5), Sinc(), nn.Linear(5, 2)
+    network = describe(nn.Sequential(*layers), torch.zeros(1, 3))
+    assert network.graph.hidden == 4
+    anchor = network.anchors[0]
+    assert (anchor.operation, anchor.module, anchor.classes, anchor.tensors) == ("sinc", "3", 5, ("2.weight", "2.bias"))
+    assert "no rule" in anchor.why
+
+
+def test_without_an_example_the_error_says_what_to_give():
+    with pytest.raises(UnsupportedNetworkError, match=r"module 1 \(Tanh\).*describe it by an example of its inputs"):
+        describe(nn.Sequential(nn.Linear(3, 3), nn.Tanh()))

@@ -230,7 +230,7 @@ def _export(model: nn.Module, example: Tensor, training: bool) -> Any:
                 reason = str(dynamic).strip().split("\n")[0] or type(dynamic).__name__
                 raise UnsupportedNetworkError(
                     f"{type(model).__name__} cannot be traced by torch.export ({type(dynamic).__name__}: {reason});"
-                    " its operations must not depend on the values of tensors"
+                    " it must run on the example, and its operations must not depend on the values of tensors"
                 ) from dynamic
 
 
