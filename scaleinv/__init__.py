@@ -7,7 +7,7 @@ spaces, many networks at once, and writes one CSV. The library underneath: ``sca
 ``js_divergence`` and ``cka`` compare several models; ``scaleinv.rescale``, ``random_rescaling``, ``balance``,
 ``unit_gauge``, ``equalize``, ``canonicalize``, ``permute`` and ``fold_batch_norm`` give other weights of the same
 function, and ``equivalent`` says whether two models differ by no more; ``scaleinv.binarize``, ``prune``, ``attend`` and
-``quiet_gauge`` are about models whose weights are read by coin tosses.
+``quiet_gauge`` are about models whose weights are read by coin tosses; ``scaleinv.model_path_norm`` is the path norm.
 """
 
 from importlib import import_module
@@ -23,6 +23,7 @@ except PackageNotFoundError:  # a checkout that is not installed
 _ON_DEMAND = {
     "load_model": "scaleinv.runs.weights",
     "symmetry_report": "scaleinv.symmetry.report",
+    "model_path_norm": "scaleinv.symmetry.path_norm",
     **dict.fromkeys(
         ("distance", "average", "barrier", "disagreement", "js_divergence", "cka"), "scaleinv.minima.models"
     ),

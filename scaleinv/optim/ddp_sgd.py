@@ -22,7 +22,8 @@ class DDPSGD(Optimizer):
 
     ``alpha = 0`` is Path-SGD; ``alpha = 1`` with the second moment is the diagonal natural gradient of Gaussian outputs
     (their theorem 2). With the covariance and ``alpha = 1`` the biases of the outputs do not move, because no variance
-    depends on them. A step in weight space commutes with every rescaling, with momentum too.
+    depends on them. A step in weight space commutes with every rescaling, with momentum too, except before batch norm,
+    whose running statistics, which kappa depends on, do not follow a rescaling of the weights.
 
     Attributes:
         alpha: share of the data in the complexity, from 0 to 1; see :class:`scaleinv.symmetry.complexity.Complexity`.

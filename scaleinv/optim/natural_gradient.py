@@ -19,7 +19,8 @@ class NaturalGradient(Optimizer):
     """``g / F_ee`` with the exact diagonal of the Fisher matrix of the batch (Neyshabur et al. 2016, eq. 18).
 
     It costs one backward pass per output. Where F_ee is almost zero a step is huge; a constant added to F_ee would end
-    the invariance, so what is added is a multiple of Path-SGD's kappa, which rescales as F does.
+    the invariance, so what is added is a multiple of Path-SGD's kappa, which rescales as F does. Before batch norm
+    there is none, as in Path-SGD.
 
     Attributes:
         likelihood: ``gaussian``, which is DDP-SGD with the second moment and ``alpha = 1`` (their theorem 2), or

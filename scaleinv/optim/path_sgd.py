@@ -17,7 +17,8 @@ class PathSGD(Optimizer):
     """Steepest descent under the l2 path norm: ``g / kappa``, kappa half the second derivative of its square by w.
 
     kappa comes from one forward and one backward pass of the squared weights at a single input of ones (Neyshabur et
-    al. 2015, Path-SGD). A step in weight space commutes with every rescaling, with momentum too.
+    al. 2015, Path-SGD). A step in weight space commutes with every rescaling, with momentum too, except
+    before batch norm, whose running statistics, which kappa depends on, do not follow a rescaling of the weights.
 
     Attributes:
         momentum: momentum in the units of the metric; see :func:`scaleinv.optim._steepest.steepest`.

@@ -18,6 +18,8 @@ Run = Callable[[Any, Visitor | None], Any]
 def path_norm(network: Network, weights: Weights, p: float = 2.0, buffers: Weights | None = None) -> Tensor:
     """Compute ``(sum over paths of |v_p|^p)^(1/p)``; invariant under rescaling.
 
+    With batch norm it is invariant if the running statistics are rescaled with the weights before it.
+
     Args:
         network: description of the network.
         weights: tensors ``(*members, own shape)``.
