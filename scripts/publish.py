@@ -9,10 +9,11 @@ from scaleinv.runs.errors import UserError
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("study", type=Path, help="folder with index.json")
+parser.add_argument("--partial", action="store_true", help="keep an earlier release's runs where some are missing")
 parser.add_argument("--out", type=Path, default=Path("results/release"))
 given = parser.parse_args()
 try:
-    told = publish(given.study, given.out)
+    told = publish(given.study, given.out, given.partial)
 except UserError as error:
     sys.exit(str(error))
 size = sum(path.stat().st_size for path in given.out.rglob("*") if path.is_file())

@@ -96,8 +96,11 @@ def test_range_of_good_rates():
 def test_best_lr_says_when_it_is_at_the_edge():
     best = pd.DataFrame({"m": "a", "lr": [0.1, 0.1, 1.0, 1.0], "val_loss": [1.0, 2.0, 0.5, 3.0]})
     row = best_lr(best, ["m"]).iloc[0]
-    assert (row["lr"], row["val_loss"], bool(row["at_edge"])) == (0.1, 1.5, True)
-    assert good_range(best, ["m"]).loc["a"] == pytest.approx(1)
+    assert (row["lr"], bool(row["at_edge"])) == (1.0, True)
+    assert row["val_loss"] == pytest.approx(1.5**0.5)  # the geometric mean, as in the claims
+    best.loc[3, "val_loss"] = np.inf
+    assert best_lr(best, ["m"]).iloc[0]["lr"] == 0.1  # a rate at which a seed diverged is not the best
+    assert good_range(best.head(2), ["m"]).loc["a"] == 0
 
 
 def test_claims_without_records_say_what_makes_them(tmp_path):

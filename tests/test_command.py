@@ -295,9 +295,9 @@ def test_the_scale_check_experiment(command, monkeypatch):
     code, out, _ = command("experiment=scale_check", "task.steps=5")
     assert code == outcomes.DONE
     assert "10 of 20 comparisons invariant" in out
-    records = load_records("results/scale_check")
+    records = load_records("results/cpu")
     assert set(records["start"]) == {"W", "rescaled W"}
     assert len(records) == 20 * 2 * 6
     command("experiment=scale_check", "task.steps=5", "loss=mean_squared_error")
-    (squared,) = set(load_records("results/scale_check").run) - set(records.run)
-    assert load_records(f"results/scale_check/{squared}").loss.min() < 0.5 < records.loss.min()
+    (squared,) = set(load_records("results/cpu").run) - set(records.run)
+    assert load_records(f"results/cpu/{squared}").loss.min() < 0.5 < records.loss.min()

@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import lzma
 import re
 import shutil
 
@@ -294,12 +295,16 @@ def test_records_from_before_the_checksum_and_compressed_ones_are_valid(tmp_path
     old = {key: value for key, value in json.loads(path.read_text()).items() if key != "metrics_sha256"}
     path.write_text(json.dumps(old))
     whole = load_records(tmp_path)
-    (folder.path / "metrics.csv.gz").write_bytes(gzip.compress(folder.metrics.read_bytes()))
+    content = folder.metrics.read_bytes()
     folder.metrics.unlink()
-    pd.testing.assert_frame_equal(load_records(tmp_path), whole)
-    (folder.path / "metrics.csv.gz").write_bytes(b"\x1f\x8bno")
-    with pytest.raises(DamagedError, match="cannot be read"):
-        load_records(tmp_path)
+    for ending, compress in (("gz", gzip.compress), ("xz", lzma.compress)):
+        compressed = folder.path / f"metrics.csv.{ending}"
+        compressed.write_bytes(compress(content))
+        pd.testing.assert_frame_equal(load_records(tmp_path), whole)
+        compressed.write_bytes(compress(content)[:-9])
+        with pytest.raises(DamagedError, match="cannot be read"):
+            load_records(tmp_path)
+        compressed.unlink()
 
 
 STRANGE = [

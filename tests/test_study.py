@@ -1,7 +1,7 @@
 """Promise: a study trains what is missing and nothing twice, and its figures and claims come from its records alone."""
 
-import gzip
 import json
+import lzma
 import shutil
 import subprocess
 import sys
@@ -12,7 +12,7 @@ import pytest
 from scaleinv import study as study_module
 from scaleinv.report.claims.base import FEWEST
 from scaleinv.report.figures import __main__ as figures_module
-from scaleinv.report.figures.__main__ import draw_all, known_figures
+from scaleinv.report.figures.__main__ import draw_all, draws_study, known_figures
 from scaleinv.report.judging import NOT_RECORDED, judge_all, known_claims
 from scaleinv.report.output import ForeignError
 from scaleinv.report.release import IncompleteError, departures, publish
@@ -42,23 +42,33 @@ def release(study, tmp_path_factory):
     """The study's release: its records, figures, claims and pages."""
     out = tmp_path_factory.mktemp("release")
     told = publish(study, out)
-    assert told["runs"] == len(list((out / "smoke").glob("*/metrics.csv.gz")))
+    assert told["runs"] == len(list((out / "smoke").glob("*/metrics.csv.xz")))
     return out
 
 
 def test_every_figure_is_drawn(release):
-    wanted = {name for name, module in known_figures().items() if module.EXPERIMENT is not None}
+    planned = read_index(release / "smoke")["experiments"]
+    known = known_figures()
+    wanted = {name for name, module in known.items() if draws_study(module) or module.EXPERIMENT in planned}
+    wanted.remove("bench")  # there is none beside this study
+    assert {"claims_forest", "equal_starts", "paired_ratios", "rate_sensitivity", "epochs_to_loss"} <= wanted
     numbers = "1_1 1_5 1_6 2_2 2_3 3_1 4_1 4_2 4_3 4_4 4_5 4_6 4_7 4_9 4_10"
     assert {f"fig_{number}" for number in numbers.split()} <= wanted
     figures = release / "figures"
-    assert {p.name for p in figures.iterdir()} == {
-        f"{name}.{e}" for name in wanted for e in ("pdf", "png", "csv", "json")
-    }
+    endings = (".pdf", ".png", ".csv", ".json", "_column.pdf")
+    drawn = {p.name for p in figures.iterdir()}
+    tables = {name for name in wanted if f"{name}.tex" in drawn}
+    assert drawn == {f"{name}{e}" for name in wanted for e in endings} | {f"{name}.tex" for name in tables}
+    assert {"claims_forest", "equal_starts"} <= tables
+    lines = (figures / "equal_starts.tex").read_text().splitlines()
+    assert [line.count("&") for line in lines if "&" in line] == [7] * (
+        1 + len(pd.read_csv(figures / "equal_starts.csv"))
+    )
     page = (release / "index.html").read_text()
     for name in wanted:
         assert len(pd.read_csv(figures / f"{name}.csv")) > 0
         assert len(json.loads((figures / f"{name}.json").read_text())["caption"]) > 30
-        assert f"src=figures/{name}.png" in page
+        assert f"src='figures/{name}.png'" in page
     assert "http" not in page
 
 
@@ -116,9 +126,9 @@ def test_a_release_is_reused_run_by_run_and_a_part_is_trained_in_the_order_given
     assert train(chosen) == []
     assert "4 runs, 4 of them done" in capsys.readouterr().out
     assert begun.metrics.stat().st_mtime_ns == before
-    run = release / "smoke" / chosen[0].config.run_id / "metrics.csv.gz"
+    run = release / "smoke" / chosen[0].config.run_id / "metrics.csv.xz"
     whole = run.read_bytes()
-    run.write_bytes(gzip.compress(b"changed"))
+    run.write_bytes(lzma.compress(b"changed"))
     shutil.rmtree(begun.path)
     with pytest.raises(DamagedError, match="metrics were changed"):
         reuse(chosen, release / "smoke")

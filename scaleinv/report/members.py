@@ -58,7 +58,10 @@ def nearest_lrs(rates: Iterable[float], wanted: Sequence[float]) -> list[float]:
 
 
 def best_lr(best: pd.DataFrame, by: Sequence[str], measure: str = "val_loss") -> pd.DataFrame:
-    """Find for each group the learning rate with the lowest median over seeds.
+    """Find for each group the learning rate that a comparison would choose on all seeds.
+
+    Among the rates at which the fewest seeds diverged, it has the lowest geometric mean over the seeds that did not;
+    the same rule as :func:`scaleinv.report.effects.choice.leave_one_out`.
 
     Args:
         best: from :func:`best_epochs`.
@@ -66,15 +69,21 @@ def best_lr(best: pd.DataFrame, by: Sequence[str], measure: str = "val_loss") ->
         measure: the column to minimise.
 
     Returns:
-        One row per group: ``by``, ``lr``, the median ``measure``, and ``at_edge``, whether that learning rate is the
-        lowest or highest of the grid.
+        One row per group: ``by``, ``lr``, the geometric mean of the ``measure`` there, and ``at_edge``, whether that
+        learning rate is the lowest or highest of the grid.
     """
-    medians = best.groupby([*by, "lr"])[measure].median().reset_index()
-    chosen = medians.loc[medians.groupby(list(by))[measure].idxmin()].reset_index(drop=True)
-    ends = medians.groupby(list(by))["lr"].agg(["min", "max"]).reset_index()
+    values = best[measure].astype(float)
+    finite = np.isfinite(values)
+    logs = pd.Series(np.log(values.where(finite).to_numpy()), best.index)
+    cells = best.assign(diverged=~finite, log=logs).groupby([*by, "lr"], dropna=False)
+    table = cells.agg(diverged=("diverged", "sum"), log=("log", "mean")).reset_index()
+    table["log"] = table["log"].fillna(np.inf)
+    chosen = table.sort_values([*by, "diverged", "log", "lr"]).groupby(list(by), dropna=False).head(1)
+    ends = table.groupby(list(by), dropna=False)["lr"].agg(["min", "max"]).reset_index()
     merged = chosen.merge(ends, on=list(by))
     merged["at_edge"] = (merged["lr"] == merged["min"]) | (merged["lr"] == merged["max"])
-    return merged.drop(columns=["min", "max"])
+    merged[measure] = np.exp(merged["log"].to_numpy())
+    return merged[[*by, "lr", measure, "at_edge"]]
 
 
 def good_range(best: pd.DataFrame, by: Sequence[str], measure: str = "val_loss", within: float = 0.1) -> pd.Series:

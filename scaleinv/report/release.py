@@ -1,13 +1,13 @@
 """Publish a study: its records, figures and claims as one small folder, and compare a re-run with it. No torch.
 
 A release has ``<profile>/`` (index and runs, metrics compressed), ``figures/``, ``claims.csv`` and ``claims.md``,
-``release.json`` (machines, versions, wall time), ``README.md`` and ``index.html``.
+``release.json`` (machines, versions, wall time), ``README.md`` and ``index.html``; a benchmark in ``bench/`` and the
+records of the check of rescaling in ``scale_check/`` beside them are drawn again.
 """
 
-import gzip
-import html
 import json
-from collections.abc import Iterator
+import lzma
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from scaleinv.report.figures.__main__ import draw_all, known_figures
 from scaleinv.report.judging import judge_all
 from scaleinv.report.members import best_epochs, member_columns
 from scaleinv.report.output import ForeignError, refuse_foreign
+from scaleinv.report.page import page, readme
 from scaleinv.runs.errors import UserError
 from scaleinv.runs.folder import RunFolder, write_atomically
 from scaleinv.runs.records import INDEX, experiment_runs, load_experiment, read_config, read_index
@@ -27,7 +28,9 @@ from scaleinv.runs.records import INDEX, experiment_runs, load_experiment, read_
 # Version of what a release holds; tests compare a release of this version with what this code makes of its records.
 FORMAT = 2
 # Files of a run that a release keeps.
-RELEASED = ("config.yaml", "command.txt", "manifest.json", "metrics.csv.gz")
+RELEASED = ("config.yaml", "command.txt", "manifest.json", "metrics.csv.xz")
+# The same in releases of format 1.
+FORMERLY = ("metrics.csv.gz",)
 # The first one identifies a release, so that the others may be replaced.
 PAGES = ("release.json", "README.md", "index.html")
 
@@ -36,12 +39,14 @@ class IncompleteError(UserError):
     """A study that cannot be published yet."""
 
 
-def publish(study: Path, out: Path) -> dict[str, Any]:
+def publish(study: Path, out: Path, partial: bool = False) -> dict[str, Any]:
     """Copy a finished study into a release, draw its figures, judge its claims, and write the pages.
 
     Args:
         study: folder with an ``index.json``.
         out: folder of the release; an earlier release of this profile in it is replaced.
+        partial: whether to publish although runs are missing. Of an experiment that is not finished on a data set, the
+            runs that the earlier release has for it stay; if it has none, that part is left out.
 
     Returns:
         The contents of ``release.json``.
@@ -51,44 +56,70 @@ def publish(study: Path, out: Path) -> dict[str, Any]:
         ForeignError: a file that no release wrote stands in the way; nothing is written.
     """
     index = read_index(study)
-    missing = [
-        f"{name} ({index['experiments'][name]['command']})"
-        for name in index["experiments"]
-        if not all(RunFolder(run).is_done for run in experiment_runs(study, name))
-    ]
-    if missing:
-        raise IncompleteError(f"{len(missing)} experiments are incomplete: {'; '.join(missing)}", study)
     folder = out / index["profile"]
+    experiments, missing = _choose_runs(study, folder)
+    if missing and not partial:
+        raise IncompleteError(f"{len(missing)} experiments are incomplete: {'; '.join(missing)}", study)
     if folder.resolve() == study.resolve():
         raise ForeignError("a release cannot be published onto itself", folder, "choose another --out")
     is_release = _is_release(out / "release.json")
     for page_name in (*PAGES, "claims.csv", "claims.md"):
         refuse_foreign(out / page_name, is_ours=lambda _: is_release)
     stale = _released_runs(folder)
-    runs = {run.name: run for name in index["experiments"] for run in experiment_runs(study, name)}
-    for run in runs.values():  # check all of them before anything is removed
-        RunFolder(run).read_metrics()
-        read_config(run)
+    runs = {run.name: run for chosen in experiments.values() for run in chosen}
+    contents = {name: _contents(run) for name, run in runs.items()}  # check all of them before anything is removed
     for run in stale:
-        for name in RELEASED:
+        for name in (*RELEASED, *FORMERLY):
             (run / name).unlink(missing_ok=True)
         run.rmdir()
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / INDEX, (study / INDEX).read_bytes())
-    for run in runs.values():
-        _copy(run, folder / run.name)
+    commands = {name: index["experiments"][name]["command"] for name in experiments}
+    listed = {
+        name: {"command": commands[name], "runs": [run.name for run in chosen]} for name, chosen in experiments.items()
+    }
+    text = json.dumps({"profile": index["profile"], "experiments": listed}, indent=1) + "\n"
+    write_atomically(folder / INDEX, text.encode())
+    for name, files in contents.items():
+        (folder / name).mkdir()
+        for file, content in files.items():
+            write_atomically(folder / name / file, content)
     problems = draw_all(
         folder, out / "figures", f"python -m scaleinv.report.figures all {folder} --out {out / 'figures'}"
     )
     if problems:
         raise IncompleteError("; ".join(problems), folder)
     table = judge_all(folder)
-    summary = _account(folder, index)
-    contents = (json.dumps(summary, indent=2) + "\n", readme(summary), page(summary, table, out))
-    for page_name, content in zip(PAGES, contents, strict=True):
-        write_atomically(out / page_name, content.encode())
+    summary = _account(folder, read_index(folder), missing)
+    pages = (json.dumps(summary, indent=2) + "\n", readme(summary), page(summary, table, out))
+    for page_name, words in zip(PAGES, pages, strict=True):
+        write_atomically(out / page_name, words.encode())
     write_claims(table, out / "claims")
     return summary
+
+
+def _choose_runs(study: Path, released: Path) -> tuple[dict[str, list[Path]], dict[str, str]]:
+    """Choose the runs of each experiment: those of the study, or where some are missing, those of a release.
+
+    The runs of an experiment on one data set come from one of the two. Returns them by experiment, and for each
+    experiment that the study lacks runs of, the command that makes them.
+    """
+    index = read_index(study)["experiments"]
+    earlier = read_index(released)["experiments"] if (released / INDEX).exists() else {}
+    chosen: dict[str, list[Path]] = {}
+    missing: dict[str, str] = {}
+    for name, entry in index.items():
+        # The name of a run begins with its data set, or with its task.
+        parts: dict[str, list[Path]] = {}
+        for run in experiment_runs(study, name):
+            parts.setdefault(run.name.partition("-")[0], []).append(run)
+        for part, runs in parts.items():
+            if not all(RunFolder(run).is_done for run in runs):
+                missing[name] = f"{name} ({entry['command']})"
+                old = [released / run for run in earlier.get(name, {}).get("runs", ())]
+                runs = [run for run in old if run.name.partition("-")[0] == part]
+            if runs:
+                chosen.setdefault(name, []).extend(runs)
+    return chosen, missing
 
 
 def _is_release(account: Path) -> bool:
@@ -117,18 +148,19 @@ def _released_runs(folder: Path) -> list[Path]:
 
 
 def _is_released_run(folder: Path) -> bool:
-    return folder.is_dir() and {entry.name for entry in folder.iterdir()} <= set(RELEASED)
+    return folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {*RELEASED, *FORMERLY}
 
 
-def _copy(run: Path, target: Path) -> None:
-    """Copy a run's records; the metrics are compressed without a date, so that the bytes are reproducible."""
-    target.mkdir()
-    for name in RELEASED[:-1]:
-        write_atomically(target / name, (run / name).read_bytes())
-    write_atomically(target / RELEASED[-1], gzip.compress(RunFolder(run).read_metrics(), mtime=0))
+def _contents(run: Path) -> dict[str, bytes]:
+    """Return the files of a run that a release keeps; the metrics are compressed, the same bytes every time."""
+    metrics = RunFolder(run).read_metrics()
+    read_config(run)
+    return {name: (run / name).read_bytes() for name in RELEASED[:-1]} | {
+        RELEASED[-1]: lzma.compress(metrics, preset=9)
+    }
 
 
-def _account(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
+def _account(folder: Path, index: dict[str, Any], missing: Mapping[str, str]) -> dict[str, Any]:
     """Summarise machines, versions, seconds and replicates, per experiment and in total."""
     experiments = {}
     for name, entry in index["experiments"].items():
@@ -136,7 +168,8 @@ def _account(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
         records = load_experiment(folder, name)
         experiments[name] = {
             "command": entry["command"],
-            "figures": [figure for figure, module in known_figures().items() if name == module.EXPERIMENT],
+            "figures": [one for one, module in known_figures().items() if name == getattr(module, "EXPERIMENT", None)],
+            "budgets": _budgets(records),
             "runs": len(manifests),
             "members": sum(manifest.get("members", 0) for manifest in manifests),
             "seeds": int(records["seed"].nunique()) if "seed" in records else 1,
@@ -159,76 +192,17 @@ def _account(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
         "versions": manifests[0]["versions"],
         "drawn_with": f"matplotlib {version('matplotlib')}",
         "commits": sorted({manifest["git"]["commit"] for manifest in manifests if manifest.get("git")}),
+        "incomplete": list(missing),
         "experiments": experiments,
     }
 
 
-def readme(told: dict[str, Any]) -> str:
-    """Write the release's README: machine and versions, then command, n and wall time of each experiment."""
-    lines = [
-        "# Released results",
-        "",
-        f"Profile `{told['profile']}`: {told['runs']} runs, {told['members']} networks,"
-        f" {told['wall_seconds'] / 60:.0f} minutes of training on {', '.join(told['devices'])}"
-        f" ({', '.join(map(str, told['threads']))} threads), torch {told['versions']['torch']}.",
-        "Runs that several experiments share were trained once, so the times below add up to more.",
-        "Open `index.html` for all figures and claims on one page.",
-        "`make figures` draws the figures again, bit for bit;",
-        f"`make reproduce-figures PROFILE={told['profile']}` trains everything again.",
-        "",
-        "| experiment | figures | command | seeds | epochs | runs | networks | training (s) |",
-        "| - | - | - | - | - | - | - | - |",
-    ]
-    for name, entry in told["experiments"].items():
-        figures = ", ".join(f"[{figure}](figures/{figure}.png)" for figure in entry["figures"]) or "claims only"
-        numbers = (entry["seeds"], entry["epochs"], entry["runs"], entry["members"], f"{entry['wall_seconds']:.0f}")
-        lines.append(f"| {name} | {figures} | `{entry['command']}` | {' | '.join(map(str, numbers))} |")
-    return "\n".join(lines) + "\n"
-
-
-def page(told: dict[str, Any], table: pd.DataFrame, out: Path) -> str:
-    """Write one HTML page with all figures and claims, which loads nothing from the network."""
-    style = (
-        "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}img{max-width:100%}"
-        "table{border-collapse:collapse;font-size:13px}figcaption{font-size:13px;color:#444}code{background:#f4f4f4}"
-        "td,th{border-bottom:1px solid #ddd;padding:3px 8px;text-align:left;vertical-align:top}"
-        ".confirmed{color:#00704f}.refuted{color:#b34700}.undecided,.measured{color:#666}"
-    )
-    body = "".join(_sections(told, table, out))
-    head = f"<meta charset=utf-8><title>scaleinv: released results</title><style>{style}</style>"
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{body}</body></html>\n"
-
-
-def _sections(told: dict[str, Any], table: pd.DataFrame, out: Path) -> Iterator[str]:
-    yield (
-        f"<h1>scaleinv: released results</h1><p>Profile {told['profile']}: {told['runs']} runs, {told['members']}"
-        f" networks, {told['wall_seconds'] / 60:.0f} minutes on {html.escape(', '.join(told['devices']))}, torch"
-        f" {html.escape(str(told['versions']['torch']))}. Data:"
-        f" <a href={told['profile']}/>runs</a>, <a href=claims.csv>claims.csv</a>,"
-        " <a href=release.json>release.json</a>.</p><h2>Claims</h2><table><tr><th>claim<th>case<th>verdict<th>effect"
-        " [95 % interval]<th>n<th>of</tr>"
-    )
-    before = ""
-    for row in table.to_dict("records"):
-        quote = f"“{html.escape(str(row['quote']))}” ({row['source']})" if row["claim"] != before else ""
-        before = row["claim"]
-        yield (
-            f"<tr><td>{quote}<td>{html.escape(row['case'])}<td class={row['verdict']}>{row['verdict']}"
-            f"<td>{row['effect']:.3g} [{row['low']:.3g}, {row['high']:.3g}]<td>{row['n']}"
-            f"<td>{html.escape(row['measures'])}</tr>"
-        )
-    yield "</table><h2>Figures</h2>"
-    for entry in told["experiments"].values():
-        for figure in entry["figures"]:
-            caption = json.loads((out / "figures" / f"{figure}.json").read_text())["caption"]
-            links = ", ".join(
-                f"<a href=figures/{figure}.{ending}>{ending}</a>" for ending in ("pdf", "png", "csv", "json")
-            )
-            yield (
-                f"<figure id={figure}><h3>{figure}</h3><img src=figures/{figure}.png alt='{html.escape(figure)}'>"
-                f"<figcaption>{html.escape(caption)} {links}; <code>{html.escape(entry['command'])}</code></figcaption>"
-                "</figure>"
-            )
+def _budgets(records: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Return the numbers of seeds and epochs by data set."""
+    if not {"seed", "epoch", "dataset"} <= set(records):
+        return {}
+    groups = records.groupby("dataset", sort=False)
+    return {str(name): {"seeds": int(own["seed"].nunique()), "epochs": int(own["epoch"].max())} for name, own in groups}
 
 
 def departures(study: Path, released: Path) -> tuple[pd.DataFrame, int]:

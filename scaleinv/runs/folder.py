@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import platform
 import secrets
@@ -34,6 +35,8 @@ FILES = (
 )
 # Tensors beside the CSV: ``<kind>.safetensors``; until the run ends, a folder ``<kind>`` with one file per stack.
 KINDS = WEIGHTS, ARRAYS = ("weights", "arrays")
+# Endings of compressed metrics, as releases hold them -> how to read them.
+COMPRESSED = {".xz": lzma.decompress, ".gz": gzip.decompress}
 LOCKS = (".lock", "lock.json")
 
 
@@ -223,11 +226,11 @@ class RunFolder:
         mend = "put it back, or train again with rerun=true"
         try:
             content = path.read_bytes()
-            if path.suffix == ".gz":
-                content = gzip.decompress(content)
+            if (decompress := COMPRESSED.get(path.suffix)) is not None:
+                content = decompress(content)
         except FileNotFoundError as error:
             raise DamagedError("the run is marked as done, but its metrics are gone", path, mend) from error
-        except (OSError, EOFError, zlib.error) as error:
+        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
             raise DamagedError(f"the metrics cannot be read: {error}", path, mend) from error
         rows = content.count(b"\n") - 1
         if rows != manifest.get("rows", rows):
@@ -355,7 +358,7 @@ def _checksum(written: bytes) -> str:
 
 
 def metrics_file(folder: Path) -> Path:
-    """Return the path of a run's metrics: ``metrics.csv``, or in a release ``metrics.csv.gz``."""
+    """Return the path of a run's metrics: ``metrics.csv``, or in a release ``metrics.csv.xz`` (once ``.gz``)."""
     plain = folder / "metrics.csv"
-    compressed = folder / "metrics.csv.gz"
-    return compressed if compressed.exists() and not plain.exists() else plain
+    compressed = [folder / f"metrics.csv{ending}" for ending in COMPRESSED]
+    return next((path for path in (plain, *compressed) if path.exists()), plain)

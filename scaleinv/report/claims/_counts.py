@@ -20,4 +20,4 @@ def range_case(name: str, measures: str, numbers: pd.Series | np.ndarray, below:
     )
     verdict = CONFIRMED if high < below else REFUTED if low >= below else UNDECIDED
     rule = f"all {of} below {below:g}: confirmed; none: refuted; otherwise undecided; exact numbers, no sample"
-    return Case(name, measures, estimate, Judgement(verdict, rule, 0.0))
+    return Case(name, measures, estimate, Judgement(verdict, rule, float("nan")))

@@ -12,7 +12,6 @@ class FewerInvariancesThanHiddenNodes(Claim):
 
     source = "T 6.1.1"
     quote = "the number of effective scale invariances is less than the number of hidden nodes"
-    figures = ("invariances",)
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Rank of the paths, and of the function's Jacobian."""

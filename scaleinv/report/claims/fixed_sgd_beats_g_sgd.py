@@ -13,7 +13,7 @@ class FixedSGDBeatsGSGD(Claim):
 
     source = "T 4.3"
     quote = "with weight fixing showing a slight advantage"
-    figures = ("fig_4_10",)
+    figures = ("equal_starts", "fig_4_10")
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Both spaces keep the overwritten start; from different starts beside."""

@@ -12,6 +12,7 @@ class FixingAndGAreFasterAtSmallRates(Claim):
 
     source = "T 5.1"
     quote = "[Fixed SGD and G-SGD] converging faster than standard SGD for small learning rates"
+    figures = ("epochs_to_loss",)
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Both methods on every data set."""

@@ -12,7 +12,7 @@ class FixingAndGAreRobust(Claim):
 
     source = "T 5.1"
     quote = "Both Fixed SGD and G-SGD showed greater robustness against the learning rate choice"
-    figures = ("fig_4_10",)
+    figures = ("rate_sensitivity", "fig_4_10")
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Both methods on every data set."""

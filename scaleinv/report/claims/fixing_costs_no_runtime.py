@@ -15,6 +15,7 @@ class FixingCostsNoRuntime(Claim):
 
     source = "T 3.0.6"
     quote = "zero additional runtime during optimization"
+    figures = ("bench",)
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Every setting of the benchmark (network, members, optimizer) is one number."""

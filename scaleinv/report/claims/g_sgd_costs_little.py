@@ -15,6 +15,7 @@ class GSGDCostsLittle(Claim):
 
     source = "M"
     quote = "with little extra cost by leveraging back-propagation"
+    figures = ("bench",)
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Every setting of the benchmark (network, members, optimizer) is one number."""

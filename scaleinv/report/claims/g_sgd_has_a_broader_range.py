@@ -12,7 +12,7 @@ class GSGDHasABroaderRange(Claim):
 
     source = "T 4.1"
     quote = "G-SGD seems to be stable across a broader range"
-    figures = ("fig_4_1",)
+    figures = ("rate_sensitivity", "fig_4_1")
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Every data set, at two tolerances, relative to the common and to the own best."""

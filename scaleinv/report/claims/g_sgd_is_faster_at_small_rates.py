@@ -12,7 +12,7 @@ class GSGDIsFasterAtSmallRates(Claim):
 
     source = "T 4.1"
     quote = "G-SGD converges much faster than standard SGD for smaller choices of learning rates"
-    figures = ("fig_4_3",)
+    figures = ("epochs_to_loss", "fig_4_3")
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Every data set and small rate."""

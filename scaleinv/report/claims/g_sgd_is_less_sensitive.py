@@ -12,7 +12,7 @@ class GSGDIsLessSensitive(Claim):
 
     source = "T 4.1"
     quote = "G-SGD seems to be less sensitive to the choice of learning rate"
-    figures = ("fig_4_1",)
+    figures = ("rate_sensitivity", "fig_4_1")
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Every data set."""

@@ -16,7 +16,7 @@ class GSGDOutperformsSGD(Claim):
 
     source = "M"
     quote = "G-SGD significantly outperforms the conventional SGD algorithm in optimizing ReLU networks"
-    figures = ("fig_4_1",)
+    figures = ("paired_ratios", "fig_4_1")
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Validation and training loss on every data set."""

@@ -16,7 +16,7 @@ class StartMattersMoreThanSpace(Claim):
 
     source = "T 5.1"
     quote = "Much of the performance variation appears to stem from the choice of the fixed parameter values"
-    figures = ("start_or_space",)
+    figures = ("start_or_space", "equal_starts")
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Weight space with each of four others; effects and interaction are measured beside."""

@@ -38,7 +38,12 @@ def known_figures() -> dict[str, ModuleType]:
         for name in names("scaleinv.report.figures")
         if name != "__main__"
     }
-    return {name: module for name, module in modules.items() if hasattr(module, "EXPERIMENT")}
+    return {name: module for name, module in modules.items() if hasattr(module, "EXPERIMENT") or draws_study(module)}
+
+
+def draws_study(module: ModuleType) -> bool:
+    """Whether a figure is drawn from a study as a whole, by ``draw_study``, and not from one experiment."""
+    return hasattr(module, "draw_study")
 
 
 def draw_one(name: str, folders: list[Path], stem: Path, command: str) -> list[Path]:
@@ -48,6 +53,9 @@ def draw_one(name: str, folders: list[Path], stem: Path, command: str) -> list[P
         MissingError: some or all records are missing.
     """
     module = known_figures()[name]
+    if draws_study(module):
+        drawing, inputs = module.draw_study(folders[0])
+        return save(drawing, stem, inputs, command)
     if module.EXPERIMENT is not None and (folders[0] / INDEX).exists():
         records = load_experiment(folders[0], module.EXPERIMENT, None)
         runs = experiment_runs(folders[0], module.EXPERIMENT)
@@ -72,13 +80,14 @@ def draw_all(folder: Path, out: Path, command: str) -> list[str]:
     planned = read_index(folder)["experiments"]
     problems = []
     for name, module in known_figures().items():
-        if module.EXPERIMENT not in planned:
+        if not draws_study(module) and module.EXPERIMENT not in planned:
             continue
         try:
             draw_one(name, [folder], out / name, command)
             print(out / f"{name}.png", flush=True)
         except UserError as error:
-            problems.append(str(error))
+            if not draws_study(module):  # the others need experiments, or a benchmark, that a study may lack
+                problems.append(str(error))
             print(f"not drawn: {name}\n{error}", file=sys.stderr, flush=True)
     return problems
 

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from scaleinv.report.figures.methods import method_styles
 from scaleinv.report.figures.style import PAGE, Drawing, Series, log_lr_axis, loss_axis, panels, plot_seeds
@@ -15,7 +16,7 @@ from scaleinv.report.methods import with_methods
 
 DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "digits": "digits"}
 BAND = (
-    "Line: median over seeds; band: range; faint lines: single seeds; crosses at the top edge: diverged members, with"
+    "Line: median over seeds; band: range; faint lines: single seeds; crosses at the top: diverged members, with"
     " their number; losses far above those of untrained networks are cut off"
 )
 
@@ -67,10 +68,11 @@ def lr_curves(
             continue
         table = plot_seeds(ax, members, how, "lr", measure)
         low = best_lr(members, ["method"], measure).iloc[0]
-        if np.isfinite(low[measure]):
+        median = table.loc[table["lr"] == low["lr"], "median"].iloc[0]
+        if np.isfinite(median):
             face = "white" if low["at_edge"] else how.style["color"]
             style = {"color": how.style["color"], "markerfacecolor": face, "markersize": 9, "linestyle": ""}
-            ax.plot([low["lr"]], [low[measure]], marker="*", **style)
+            ax.plot([low["lr"]], [median], marker="*", **style)
         tables.append(table.assign(dataset=records["dataset"].iloc[0], method=method))
     log_lr_axis(ax)
     table = pd.concat(tables, ignore_index=True)
@@ -80,11 +82,15 @@ def lr_curves(
 
 
 def worst_shown(records: pd.DataFrame) -> float:
-    """Return the largest loss that panels show: 1.5 times the median loss before training."""
-    return 1.5 * float(records.loc[records["epoch"] == 0, "val_loss"].median())
+    """Return the largest loss that panels show: a little above the lowest median loss before training."""
+    untrained = records[records["epoch"] == 0].groupby("configuration")["val_loss"].median()
+    return 1.05 * float(untrained.min())
 
 
-STAR = "star: a method's best learning rate, hollow if it lies at the grid's edge"
+STAR = (
+    "star: a method's best learning rate, by the geometric mean over seeds as in the claims, hollow if it lies at the"
+    " grid's edge"
+)
 
 
 def epoch_curves(
@@ -115,12 +121,13 @@ def epoch_curves(
         part = records[(records["method"] == method) & (records["lr"] == chosen)].copy()
         part.loc[part["status"] == "diverged", measure] = np.inf
         style = {**how.style, "marker": ""}
-        label = f"{method}, lr {chosen:g}" if lr is None else method
+        label = f"{how.label}, lr {chosen:g}" if lr is None else how.label
         table = plot_seeds(ax, part, Series(label, style), "epoch", measure)
         tables.append(table.assign(dataset=records["dataset"].iloc[0], method=method, lr=chosen))
     table = pd.concat(tables, ignore_index=True)
     loss_axis(ax, table[["low", "high"]].melt()["value"], worst_shown(records))
     ax.set_xlabel("epoch")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylabel("validation loss")
     return table
 

@@ -15,12 +15,20 @@ def draw(records: pd.DataFrame) -> Drawing:
     refuse_several(records, "run")
     figure, (ax,) = panels(1, width=3.6, height=3.5)
     w1 = np.linspace(records["w1"].min(), records["w1"].max(), 400)
-    for product in (0.5, 1.0, 2.0, 3.0, 4.5, 6.5, 9.0):
+    products = (records["w1"] * records["w2"]).round(6)
+    # The arrows stand on the lines: products of the grid's points that have many factors, not too close to each other.
+    lines: list[float] = []
+    counts = products.value_counts().sort_index()
+    for product in counts.index[counts >= 4].to_numpy(dtype=float):
+        if not lines or product > 1.3 * lines[-1]:
+            lines.append(float(product))
+    for product in lines:
         w2 = product / w1
         shown = (w2 <= records["w2"].max()) & (w2 >= records["w2"].min())
         ax.plot(w1[shown], w2[shown], color=BLUE, linewidth=0.8)
+    on = records[products.isin(lines)]
     ax.quiver(
-        records["w1"], records["w2"], -records["gw1"], -records["gw2"],
+        on["w1"], on["w2"], -on["gw1"], -on["gw2"],
         color=ORANGE, angles="xy", scale_units="xy", scale=14, width=0.004,
     )  # fmt: skip
     ax.set_xlabel("$w_1$")
@@ -31,4 +39,4 @@ def draw(records: pd.DataFrame) -> Drawing:
         "Lines: networks with two weights that compute the same function, w1 w2 = const. Arrows: steps against the"
         " gradient, all to one scale; along a line they change their length, so training is not invariant."
     )
-    return Drawing(figure, records[["w1", "w2", "gw1", "gw2"]], caption)
+    return Drawing(figure, on[["w1", "w2", "gw1", "gw2"]], caption)

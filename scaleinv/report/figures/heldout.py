@@ -50,7 +50,7 @@ def draw(records: pd.DataFrame) -> Drawing:
     ax.set_xticks(range(len(styles)), list(styles), rotation=20, ha="right")
     ax.set_ylabel("test loss")
     name = records["dataset"].iloc[0]
-    ax.set_title(f"{DATASETS.get(name, name)}: chosen on held-out training images (filled), on the test set (hollow)")
+    ax.set_title(f"{DATASETS.get(name, name)}: chosen on held-out images (filled),\non the test set (hollow)")
     caption = (
         "Test loss when learning rate and epoch are chosen on held-out training images (filled), and when both are"
         f" chosen on the test images themselves, as in the study (hollow); a line joins a seed's two."

@@ -22,6 +22,11 @@ def draw(records: pd.DataFrame) -> Drawing:
             ax = axes[i * len(names) + j]
             tables.append(lr_curves(ax, named[(named["dataset"] == name) & (named["space"] == space)], styles=styles))
             ax.set_title(f"{DATASETS.get(name, name)}, {'weight space' if space == 'weight' else 'G-space'}")
+    for j in range(len(names)):  # rows are compared, so they have one scale
+        pair = axes[j :: len(names)]
+        ends = [end for ax in pair for end in ax.get_ylim()]
+        for ax in pair:
+            ax.set_ylim(min(ends), max(ends))
     legend_below(figure, axes, 2)
     caption = (
         "Best validation loss against the learning rate of optimizers that keep their state and of Adam that forgets it"

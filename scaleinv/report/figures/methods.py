@@ -1,6 +1,7 @@
 """How the methods of a study are drawn, the same way in every figure."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from scaleinv.report.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, YELLOW, Series
 
@@ -15,21 +16,48 @@ SPACES = {
     "fixed, reparametrised": (RED, "<"),
     "cycle": (PURPLE, "D"),
 }
-LINES = {"SGD": "-", "momentum": "-.", "Adam": "--", "Adam, no memory": ":", "momentum, no memory": ":"}
-LINES |= {"Path-SGD": "-.", "AdaGrad": ":", "DDP-SGD": "-.", "natural gradient": ":"}
+LINES: dict[str, Any] = {
+    "SGD": "-",
+    "momentum": (0, (6, 1.5, 1, 1.5, 1, 1.5)),
+    "Adam": "--",
+    "Adam, no memory": ":",
+    "momentum, no memory": ":",
+    "Path-SGD": "-.",
+    "AdaGrad": ":",
+    "DDP-SGD": "-.",
+    "natural gradient": ":",
+}
+# Method -> what its source calls it. G-Adam was published without memory.
+SOURCE_NAMES = {
+    "SGD / G": "G-SGD",
+    "Adam, no memory / G": "G-Adam",
+    "Adam / G": "G-Adam with memory",
+    "SGD / fixed": "Fixed SGD",
+    "Adam / fixed": "Fixed Adam",
+    "SGD / fixed, kept": "Fixed SGD, not 1",
+    "Adam / fixed, kept": "Fixed Adam, not 1",
+}
 # For methods that would look like another one because only their settings differ or their optimizer has no line style.
 SPARE_COLORS = (RED, BLUE, GREEN, ORANGE, PURPLE, SKY, BLACK, YELLOW)
 SPARE_MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "*")
+
+
+def legend_label(method: str) -> str:
+    """Return a method's name, with the name that its source has for it in brackets."""
+    name = SOURCE_NAMES.get(method)
+    return method if name is None else f"{method} ({name})"
 
 
 def method_series(method: str) -> Series:
     """Return label, colour, marker and line of ``optimizer / space``; further settings in the name are ignored."""
     optimizer, _ = method.split(" / ")
     color, marker = SPACES.get(_space(method), (BLACK, "."))
-    style = {"color": color, "marker": marker, "linestyle": LINES.get(optimizer, "-")}
+    style: dict[str, Any] = {"color": color, "marker": marker, "linestyle": LINES.get(optimizer, "-")}
+    if optimizer == "momentum":
+        style["fillstyle"] = "left"
     if optimizer.endswith("no memory"):
         style["markerfacecolor"] = "white"
-    return Series(method, style)
+    return Series(legend_label(method), style)
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, Series]:
@@ -46,7 +74,7 @@ def method_styles(methods: Iterable[str]) -> dict[str, Series]:
         looks = [how.style, *(how.style | {"color": color, "marker": marker} for color, marker in spare)]
         style = next((look for look in looks if _key(look) not in taken), how.style)
         taken.add(_key(style))
-        styles[method] = Series(method, style)
+        styles[method] = Series(legend_label(method), style)
     return styles
 
 
@@ -69,5 +97,5 @@ def _space(method: str) -> str:
     return max((space for space in SPACES if f"{named}, ".startswith(f"{space}, ")), key=len, default=named)
 
 
-def _key(style: dict[str, str]) -> tuple[str, ...]:
-    return tuple(style.get(name, "") for name in ("color", "marker", "linestyle", "markerfacecolor"))
+def _key(style: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(style.get(name, "")) for name in ("color", "marker", "linestyle", "markerfacecolor"))

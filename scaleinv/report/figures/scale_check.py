@@ -5,8 +5,7 @@ import pandas as pd
 from scaleinv.report.figures.style import BLACK, ORANGE, PAGE, Drawing, panels, styled
 from scaleinv.report.methods import refuse_several
 
-# None: it draws any runs of the task, not those of one experiment.
-EXPERIMENT = None
+EXPERIMENT = "scale_check"
 
 
 @styled

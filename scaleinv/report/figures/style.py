@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from scaleinv.report.output import refuse_foreign
@@ -38,6 +39,7 @@ _RC: Any = {
     "lines.linewidth": 1.2,
     "lines.markersize": 3.5,
     "legend.frameon": False,
+    "legend.handlelength": 3.0,
     "pdf.fonttype": 42,
     "savefig.dpi": 200,
     "figure.constrained_layout.use": True,
@@ -53,11 +55,15 @@ class Drawing:
         figure: the picture.
         table: the plotted numbers.
         caption: what is shown, with n and the meaning of lines and bands.
+        latex: whether the numbers are few enough for a table in a paper, which is then written too.
+        column: the same at the width of a column; None lays ``figure`` out again (:func:`to_column`).
     """
 
     figure: Figure
     table: pd.DataFrame
     caption: str
+    latex: bool = False
+    column: Figure | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ def loss_axis(ax: Axes, losses: pd.Series, top: float = np.inf) -> None:
     """Make the y axis a logarithmic loss axis that shows all finite ``losses`` up to ``top``."""
     shown = losses[np.isfinite(losses)]
     low, high = shown.min(), min(shown.max(), top)
+    high *= max(high / low, 1.0) ** (0.07 * len(_rows_of_marks(ax)))  # room for the marks of diverged members
     ax.set_yscale("log")
     ax.set_ylim(low / 1.08, max(high, 1.01 * low) * 1.08)
     subs = (1, 2, 5) if high > 4 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
@@ -131,30 +138,48 @@ def plot_seeds(ax: Axes, seeds: pd.DataFrame, how: Series, x: str, y: str) -> pd
     )
     finite = summary[np.isfinite(summary["median"])]
     if "seed" in seeds:
-        for _, one in seeds[np.isfinite(seeds[y])].groupby("seed"):
+        for _, one in seeds.assign(**{y: seeds[y].where(np.isfinite(seeds[y]))}).groupby("seed"):
             one = one.sort_values(x)
             ax.plot(one[x], one[y], color=how.style["color"], linewidth=0.4, alpha=0.35)
-    high = finite["high"].where(np.isfinite(finite["high"]))
-    ax.fill_between(finite.index, finite["low"], high, color=how.style["color"], alpha=0.15, linewidth=0)
-    ax.plot(finite.index, finite["median"], label=how.label, **how.style)
-    for position, row in summary[summary["diverged"] > 0].iterrows():
-        ax.plot(
-            [position], [1.0], transform=ax.get_xaxis_transform(), color=how.style["color"], marker="x", clip_on=False
-        )
-        ax.annotate(
-            f"{row['diverged']:.0f}",
-            (position, 1.0),
-            xycoords=ax.get_xaxis_transform(),
-            xytext=(2, 2),
-            textcoords="offset points",
-            fontsize=5,
-            color=how.style["color"],
-        )
+    # Where the median is infinite the line is interrupted: it must not lead through a rate at which all diverged.
+    shown = summary.where(np.isfinite(summary[["median", "high"]]), np.nan)
+    ax.fill_between(summary.index, finite["low"].reindex(summary.index), shown["high"], color=how.style["color"],
+                    alpha=0.15, linewidth=0)  # fmt: skip
+    ax.plot(summary.index, shown["median"], label=how.label, **how.style)
+    mark_diverged(ax, summary["diverged"], how)
     return summary.reset_index()
+
+
+def mark_diverged(ax: Axes, counts: pd.Series, how: Series) -> None:
+    """Write the number of diverged members beside a cross in the top of the axes, each method in a row of its own."""
+    height = 0.97 - 0.06 * len(_rows_of_marks(ax))
+    marked = counts[counts > 0]
+    for position, count in zip(marked.index.to_numpy(dtype=float), marked, strict=True):
+        place: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "color": how.style["color"]}
+        ax.plot([position], [height], marker="x", markersize=3, **place)
+        ax.annotate(
+            f"{count:.0f}",
+            (position, height),
+            xycoords=ax.get_xaxis_transform(),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=5.5,
+            color=how.style["color"],
+            gid=f"diverged {how.label}",
+        )
+
+
+def _rows_of_marks(ax: Axes) -> set[str]:
+    """Return the names of the rows that :func:`mark_diverged` has drawn."""
+    return {name for text in ax.texts if (name := str(text.get_gid())).startswith("diverged ")}
 
 
 def save(drawing: Drawing, stem: Path, inputs: Sequence[Path] = (), command: str = "") -> list[Path]:
     """Write ``stem.pdf``, ``.png``, ``.csv`` (the plotted numbers) and ``.json`` (caption, inputs, command).
+
+    Beside them stand ``stem_column.pdf``, the same at the width of a column (:func:`to_column`), and for a drawing with
+    ``latex`` also ``stem.tex``, a table of the plotted numbers for the package booktabs.
 
     No file holds a date, so that drawing twice gives the same bytes.
 
@@ -170,25 +195,74 @@ def save(drawing: Drawing, stem: Path, inputs: Sequence[Path] = (), command: str
     Raises:
         ForeignError: a file with one of these names exists and was not written by this function.
     """
-    files = [stem.with_name(stem.name + ending) for ending in (".pdf", ".png", ".csv", ".json")]
+    endings = [".pdf", ".png", ".csv", ".json", "_column.pdf", *([".tex"] if drawing.latex else [])]
+    files = [stem.with_name(stem.name + ending) for ending in endings]
     for path in files:
         refuse_foreign(path, is_ours=lambda _: _is_drawn(files[3]))
     checksums = {f"{p.parent.name}/{p.name}": hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(inputs)}
     caption_file = {"caption": drawing.caption, "command": command, "inputs": checksums}
-    pdf, png = io.BytesIO(), io.BytesIO()
+    pdf, png, column = io.BytesIO(), io.BytesIO(), io.BytesIO()
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
-        drawing.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+        undated = {"CreationDate": None, "Producer": None, "Creator": None}
+        drawing.figure.savefig(pdf, format="pdf", metadata=undated)
         drawing.figure.savefig(png, format="png", metadata={"Software": None})
+        if drawing.column is None:
+            to_column(drawing.figure)
+        (drawing.column or drawing.figure).savefig(column, format="pdf", metadata=undated)
     table = drawing.table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
     account = json.dumps(caption_file, indent=2, ensure_ascii=False) + "\n"
-    contents = (pdf.getvalue(), png.getvalue(), table.encode(), account.encode())
+    contents = [pdf.getvalue(), png.getvalue(), table.encode(), account.encode(), column.getvalue()]
+    contents += [latex_table(drawing.table).encode()] if drawing.latex else []
     stem.parent.mkdir(parents=True, exist_ok=True)
     # The .json is written first: if the power fails in between, it still identifies the other files as ours.
-    for path, content in list(zip(files, contents, strict=True))[::-1]:
+    for path, content in sorted(zip(files, contents, strict=True), key=lambda pair: pair[0].suffix != ".json"):
         write_atomically(path, content)
     return files
+
+
+def to_column(figure: Figure) -> None:
+    """Lay a figure out again at the width of a column, with letters of the same size.
+
+    Up to six panels are stacked; of more, each stays in its row and column and shrinks. Legends get as many columns as
+    fit.
+    """
+    axes = [ax for ax in figure.axes if ax.get_subplotspec() is not None]
+    width, height = figure.get_size_inches()
+    specs = [spec for ax in axes if (spec := ax.get_subplotspec()) is not None]
+    rows, columns = specs[0].get_gridspec().get_geometry() if specs else (1, 1)
+    if columns > 1 and len(axes) <= 6:
+        grid, panel = GridSpec(len(axes), 1, figure), COLUMN * height * columns / (rows * width)
+        for i, ax in enumerate(axes):
+            ax.set_subplotspec(grid[i, 0])
+        height = min(max(0.7 * panel, 1.5), 2.4) * len(axes) + (0.3 if figure.legends else 0)
+    elif width > COLUMN:
+        height *= max(COLUMN / width, 0.75)
+    figure.set_size_inches(COLUMN, height)
+    for legend in list(figure.legends):
+        handles, labels = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
+        legend.remove()
+        longest = max(len(label) for label in labels)
+        kept = [handle for handle in handles if handle is not None]
+        figure.legend(kept, labels, loc="outside lower center", ncols=max(1, int(58 / (longest + 9))), fontsize=6)
+
+
+def latex_table(table: pd.DataFrame) -> str:
+    """Write numbers as a LaTeX table: three digits, texts escaped, for the package booktabs."""
+    special = str.maketrans({character: f"\\{character}" for character in "&%$#_{}"} | {"~": r"\textasciitilde{}"})
+
+    def cell(value: object) -> str:
+        if isinstance(value, float):
+            return "" if np.isnan(value) else f"{value:.3g}" if np.isfinite(value) else r"$\infty$"
+        return str(value).translate(special)
+
+    rows = [[cell(value) for value in row] for row in table.itertuples(index=False)]
+    is_number = [pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
+    lines = [rf"\begin{{tabular}}{{{''.join('r' if number else 'l' for number in is_number)}}}", r"\toprule"]
+    lines += [" & ".join(str(name).translate(special) for name in table) + r" \\", r"\midrule"]
+    lines += [" & ".join(row) + r" \\" for row in rows]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
 def _is_drawn(account: Path) -> bool:
