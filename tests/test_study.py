@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from scaleinv import study as study_module
+from scaleinv.report import page as page_module
+from scaleinv.report import release as release_module
 from scaleinv.report.claims.base import FEWEST
 from scaleinv.report.figures import __main__ as figures_module
 from scaleinv.report.figures.__main__ import draw_all, draws_study, known_figures
@@ -164,6 +166,36 @@ def test_an_incomplete_study_is_not_published(damaged, tmp_path):
     with pytest.raises(IncompleteError, match="long_grid"):
         publish(damaged, tmp_path / "release")
     assert not (tmp_path / "release").exists()
+
+
+def test_a_partial_release_keeps_older_runs_by_data_set_and_names_what_is_not_finished(damaged, study, tmp_path):
+    index = read_index(damaged)
+    (older,) = index["experiments"]["long_grid"]["runs"]
+    newer = experiment_runs(study, "fig_4_10")[0].name
+    index["experiments"] = {name: index["experiments"][name] for name in ("fig_2_3", "long_grid", "stress")}
+    index["experiments"]["stress"]["runs"] = index["experiments"]["stress"]["runs"][:1]
+    (damaged / "index.json").write_text(json.dumps(index))
+    shutil.copytree(study / older, damaged / older)
+    out = tmp_path / "release"
+    drawn = {name: known_figures()[name] for name in ("fig_2_3",)}
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (figures_module, release_module, page_module):
+            patch.setattr(module, "known_figures", lambda: drawn)
+        table = judge_all(study)
+        patch.setattr(release_module, "judge_all", lambda _: table)
+        assert publish(damaged, out)["incomplete"] == []
+        shutil.rmtree(damaged / experiment_runs(damaged, "fig_2_3")[0].name)  # the release has this very run
+        index["experiments"]["long_grid"]["runs"] = [f"{newer}-longer"]  # not trained; the release has an older one
+        index["experiments"]["stress"]["runs"] = ["cifar10-weight"]  # nobody has one
+        (damaged / "index.json").write_text(json.dumps(index))
+        with pytest.raises(IncompleteError, match="2 experiments are incomplete"):
+            publish(damaged, out)
+        summary = publish(damaged, out, partial=True)
+    assert summary["incomplete"] == ["long_grid", "stress"]
+    assert read_index(out / "smoke")["experiments"]["long_grid"]["runs"] == [older]
+    assert set(summary["experiments"]) == {"fig_2_3", "long_grid"}
+    assert "long_grid, stress" in (out / "README.md").read_text()
+    assert "long_grid, stress" in (out / "index.html").read_text()
 
 
 def test_a_release_holds_the_study(study, release):

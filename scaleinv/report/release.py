@@ -111,7 +111,9 @@ def _choose_runs(study: Path, released: Path) -> tuple[dict[str, list[Path]], di
         # The name of a run begins with its data set, or with its task.
         parts: dict[str, list[Path]] = {}
         for run in experiment_runs(study, name):
-            parts.setdefault(run.name.partition("-")[0], []).append(run)
+            same = released / run.name  # the same run, if the release has it
+            where = same if not RunFolder(run).is_done and RunFolder(same).is_done else run
+            parts.setdefault(run.name.partition("-")[0], []).append(where)
         for part, runs in parts.items():
             if not all(RunFolder(run).is_done for run in runs):
                 missing[name] = f"{name} ({entry['command']})"

@@ -1,15 +1,67 @@
-"""A forest plot: effects with their intervals, in units of their margins, and the zone of equivalence."""
+"""Forest plots: effects with their intervals in units of their margins, and the zone of equivalence."""
 
+from collections.abc import Mapping
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from scaleinv.report.effects.verdicts import CONFIRMED, EQUIVALENT, REFUTED
-from scaleinv.report.figures.style import BLUE, GREEN, PAGE, RED, Drawing, panels, styled
+from scaleinv.report.figures.style import BLUE, COLUMN, GREEN, PAGE, RED, Drawing, panels, styled
 
 COLOURS = {CONFIRMED: BLUE, REFUTED: RED, EQUIVALENT: GREEN}
-FARTHEST = 1000.0
+FARTHEST = 100.0
+TICKS = (-100, -10, -1, 0, 1, 10, 100)
+
+
+def forests(groups: Mapping[str, pd.DataFrame], xlabel: str) -> tuple[Figure, Figure]:
+    """Draw groups of effects below each other, at the width of a page and at that of a column.
+
+    Args:
+        groups: by heading, rows with ``name``, ``verdict``, the effect (``value``, ``low``, ``high``) in its own units,
+            and in units of its margin (``scaled``, ``scaled_low``, ``scaled_high``).
+        xlabel: label of the axis.
+    """
+    return _forest(groups, xlabel, PAGE + 1, is_narrow=False), _forest(groups, xlabel, COLUMN, is_narrow=True)
+
+
+def _forest(groups: Mapping[str, pd.DataFrame], xlabel: str, width: float, is_narrow: bool) -> Figure:
+    """Draw one forest; in a narrow one the names stand above the lines, not beside them."""
+    figure, (ax,) = panels(1, width=width, height=1.0)
+    ax.axvspan(-1, 1, color="#DDDDDD", linewidth=0)
+    ax.axvline(0, color="black", linewidth=0.5)
+    beside: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "va": "center"}
+    position, labels, step = 0.0, [], 2.0 if is_narrow else 1.0
+    for heading, rows in groups.items():
+        position += 1.3
+        at, side = (0.0, "left") if is_narrow else (-0.01, "right")
+        ax.annotate(heading, (at, position), ha=side, fontsize=6, fontweight="bold", **beside)
+        for row in rows.to_dict("records"):
+            position += step
+            colour = COLOURS.get(row["verdict"], "#777777")
+            value, low, high = np.clip(
+                [row[key] for key in ("scaled", "scaled_low", "scaled_high")], -FARTHEST, FARTHEST
+            )
+            ax.plot([low, high], [position, position], color=colour, linewidth=1)
+            ax.plot([value], [position], color=colour, marker="o", markersize=2.5)
+            text = f" {row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+            if is_narrow:
+                words = f"{row['name']}:{text}"
+                ax.annotate(words, (0, position - 0.9), fontsize=5.5, color=colour, **beside)
+            else:
+                ax.annotate(f"{text}  {row['verdict']}", (1, position), fontsize=5.5, color=colour, **beside)
+                labels.append((position, row["name"]))
+    ax.set_yticks([height for height, _ in labels], [name for _, name in labels], fontsize=5.5)
+    figure.set_size_inches(width, 0.8 + 0.115 * (position + 1) + 0.12 * xlabel.count("\n"))
+    ax.set_ylim(position + 1, 0.3)
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set_xlim(-FARTHEST, FARTHEST)
+    ax.set_xticks(TICKS, list(map(str, TICKS)))
+    ax.xaxis.minorticks_off()
+    ax.set_xlabel(xlabel)
+    return figure
 
 
 @styled
@@ -21,31 +73,10 @@ def draw(table: pd.DataFrame, first: str, second: str) -> Drawing:
         first: name of the first method.
         second: name of the second.
     """
-    datasets = list(dict.fromkeys(table["dataset"]))
-    most = int(table["dataset"].value_counts().max())
-    figure, axes = panels(1, len(datasets), PAGE, 0.8 + len(datasets) * (0.45 + 0.21 * most))
-    for ax, dataset in zip(axes, datasets, strict=True):
-        rows = table[table["dataset"] == dataset].reset_index(drop=True)
-        ax.axvspan(-1, 1, color="#DDDDDD", linewidth=0)
-        ax.axvline(0, color="black", linewidth=0.5)
-        for position, row in rows.iterrows():
-            colour = COLOURS.get(row["verdict"], "#777777")
-            ends = np.clip([row["scaled_low"], row["scaled_high"]], -FARTHEST, FARTHEST)
-            ax.plot(ends, [position, position], color=colour)
-            ax.plot(np.clip([row["scaled"]], -FARTHEST, FARTHEST), [position], color=colour, marker="o")
-            text = f" {row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]  {row['verdict']}"
-            ax.annotate(text, (1, position), xycoords=ax.get_yaxis_transform(), va="center", fontsize=6, color=colour)
-        ax.set_yticks(range(len(rows)), list(rows["effect"]), fontsize=6)
-        ax.set_ylim(len(rows) - 0.5, -0.5)
-        ax.set_xscale("symlog", linthresh=1)
-        reach = np.clip(rows[["scaled_low", "scaled_high"]].abs().to_numpy(), 0, FARTHEST).max()
-        ax.set_xlim(-1.5 * max(reach, 2), 1.5 * max(reach, 2))
-        ticks = [tick for tick in (-100, -10, -1, 0, 1, 10, 100) if abs(tick) <= 1.5 * max(reach, 2)]
-        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        ax.xaxis.minorticks_off()
-        ax.set_title(str(dataset), loc="left")
-    directions = [fill(f"{side}: {name} is better", 80) for side, name in (("left", first), ("right", second))]
-    axes[-1].set_xlabel("\n".join(["effect / its margin", *directions]))
+    named = table.assign(name=table["effect"])
+    groups = {str(dataset): rows for dataset, rows in named.groupby("dataset", sort=False)}
+    directions = [fill(f"{side}: {name} is better", 60) for side, name in (("left", first), ("right", second))]
+    page, column = forests(groups, "\n".join(["effect / its margin", *directions]))
     counted = ", ".join(sorted({f"{row['n']} {row['of']}" for row in table.to_dict("records")}))
     caption = (
         f"{first} against {second}. Point and line: effect with 95 % interval, in units of its margin; grey area: zone"
@@ -53,4 +84,4 @@ def draw(table: pd.DataFrame, first: str, second: str) -> Drawing:
         " Percentages of widths are of (loss before training - best loss)."
         " Numbers at the right are in the effect's own units; the rule of every verdict is in the table beside."
     )
-    return Drawing(figure, table, caption)
+    return Drawing(page, table, caption, column=column)

@@ -1,11 +1,16 @@
 """Which methods notice that a network was rescaled? An invariant one draws one line, the others two."""
 
-import pandas as pd
+from typing import Any
 
-from scaleinv.report.figures.style import BLACK, ORANGE, PAGE, Drawing, panels, styled
+import pandas as pd
+from matplotlib.figure import Figure
+
+from scaleinv.report.figures.style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PAGE, Drawing, panels, styled
 from scaleinv.report.methods import refuse_several
 
 EXPERIMENT = "scale_check"
+# Differences below this, 0 included, are drawn here: it is below the round-off of float64.
+SMALLEST = 1e-17
 
 
 @styled
@@ -42,8 +47,26 @@ def draw(records: pd.DataFrame) -> Drawing:
     caption = (
         f"Loss on {dataset} while training from W (black) and from W with every hidden node rescaled at random"
         " (orange), with the same batches; one run each, float64. An invariant method draws one line. Above each"
-        " panel: the largest difference of the two losses, relative to the first loss; losses above the panel's top"
-        " edge are cut off."
+        " panel (and alone in the column variant): the largest difference of the two losses, relative to the first"
+        " loss; losses above the panel's top edge are cut off."
     )
     columns = ["space", "optimizer", "lr", "mode", "start", "step", "loss", "difference"]
-    return Drawing(figure, records[columns], caption)
+    return Drawing(figure, records[columns], caption, column=_differences(records))
+
+
+def _differences(records: pd.DataFrame) -> Figure:
+    """Draw the largest difference of every method, which is what fits into a column: one row per space."""
+    spaces = list(dict.fromkeys(records["space"]))
+    ways = records.groupby(["optimizer", "mode"], sort=False)
+    figure, (ax,) = panels(1, width=COLUMN, height=0.9 + 0.35 * len(spaces))
+    for i, ((optimizer, mode), rows) in enumerate(ways):
+        gaps = rows.groupby("space")["difference"].first().reindex(spaces).clip(lower=SMALLEST)
+        heights = [place + 0.12 * (i - (len(ways) - 1) / 2) for place in range(len(spaces))]
+        style: dict[str, Any] = {"marker": "os^v"[i % 4], "color": (BLACK, ORANGE, BLUE, GREEN)[i % 4]}
+        ax.plot(gaps, heights, linestyle="", label=f"{optimizer}, rescaled {mode}", **style)
+    ax.set_yticks(range(len(spaces)), spaces)
+    ax.set_ylim(len(spaces) - 0.5, -0.5)
+    ax.set_xscale("log")
+    ax.set_xlabel("largest difference / first loss")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=1, fontsize=6)
+    return figure
