@@ -88,7 +88,7 @@ def test_release_is_small_and_names_its_machine():
     size = sum(p.stat().st_size for p in RELEASE.rglob("*") if p.is_file())
     records = sum(p.stat().st_size for p in (ROOT / STUDY).rglob("*") if p.is_file())
     assert records < 20e6
-    assert size < 40e6
+    assert size < 25e6
     assert TOLD["devices"]
     assert all(entry["command"].startswith("scaleinv-run experiment=") for entry in TOLD["experiments"].values())
 
