@@ -84,6 +84,11 @@ def test_a_claim_about_long_training_says_that_short_training_cannot_decide_it(m
     assert verdict.verdict == UNDECIDED
     assert verdict.rule.startswith("needs 150 epochs, the records have 10; at this budget confirmed")
     assert Better().verdict([case(-0.2, epochs=150)]).verdict == CONFIRMED
+    monkeypatch.setattr(Better, "needs_epochs", 0)
+    monkeypatch.setattr(Better, "source_epochs", 150)
+    shorter = Better().verdict([case(-0.2, epochs=20)])
+    assert shorter.verdict == CONFIRMED
+    assert shorter.rule.endswith("; after 20 epochs, the source: 150")
 
 
 def test_range_of_good_rates():

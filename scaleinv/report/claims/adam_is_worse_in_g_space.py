@@ -14,6 +14,7 @@ class AdamIsWorseInGSpace(Claim):
     source = "T 5.1"
     quote = "Adam performed notably worse on the G-space"
     figures = ("memory", "fig_4_1")
+    source_epochs = 150
 
     def cases(self, study: Study) -> Iterator[Case]:
         """The published G-Adam decides."""

@@ -87,12 +87,14 @@ class Claim(ABC):
         source: document and section, e.g. "T 4.1"; ``docs/sources.md`` explains the letters.
         quote: the words of the source.
         figures: names of the figures that show the evidence.
+        source_epochs: epochs after which the source compared losses; fewer in the records are named in the rule.
         needs_epochs: epochs without which the claim cannot be decided, whatever the cases say.
     """
 
     source: ClassVar[str]
     quote: ClassVar[str]
     figures: ClassVar[tuple[str, ...]] = ()
+    source_epochs: ClassVar[int] = 0
     needs_epochs: ClassVar[int] = 0
 
     @property
@@ -118,4 +120,6 @@ class Claim(ABC):
         if trained < self.needs_epochs:
             rule = f"needs {self.needs_epochs} epochs, the records have {trained}; at this budget {whole.verdict}"
             return Judgement(UNDECIDED, f"{rule}: {whole.rule}", whole.p)
+        if trained < self.source_epochs:
+            return replace(whole, rule=f"{whole.rule}; after {trained} epochs, the source: {self.source_epochs}")
         return whole

@@ -16,6 +16,7 @@ class FixedAdamLosesLittle(Claim):
     source = "T 4.2.1"
     quote = "Fixed Adam shows only a minor drop in performance compared to regular Adam"
     figures = ("fig_4_4", "fig_4_5")
+    source_epochs = 150
 
     def cases(self, study: Study) -> Iterator[Case]:
         """That there is a drop, and that it is minor."""

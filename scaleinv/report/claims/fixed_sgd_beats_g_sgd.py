@@ -14,6 +14,7 @@ class FixedSGDBeatsGSGD(Claim):
     source = "T 4.3"
     quote = "with weight fixing showing a slight advantage"
     figures = ("equal_starts", "fig_4_10")
+    source_epochs = 150
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Both spaces keep the overwritten start; from different starts beside."""

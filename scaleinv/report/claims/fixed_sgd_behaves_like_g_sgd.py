@@ -20,6 +20,7 @@ class FixedSGDBehavesLikeGSGD(Claim):
     source = "T 4.3"
     quote = "G-SGD and Fixed SGD behave quite similarly"
     figures = ("equal_starts", "fig_4_10")
+    source_epochs = 150
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Both spaces keep the overwritten start; from different starts beside."""

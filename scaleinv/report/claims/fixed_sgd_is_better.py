@@ -14,6 +14,7 @@ class FixedSGDIsBetter(Claim):
     source = "T 4.2.1"
     quote = "Fixed SGD performs slightly better than standard SGD"
     figures = ("fig_4_4", "fig_4_5", "paired_ratios")
+    source_epochs = 150
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Every data set."""

@@ -14,6 +14,7 @@ class GSpaceDoesNotImprove(Claim):
     source = "T 4.1"
     quote = "both G-space based methods do not significantly improve the loss compared to their counterparts"
     figures = ("fig_4_1", "fig_4_2")
+    source_epochs = 150
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Both methods on every data set."""

@@ -17,6 +17,7 @@ class KeptWeightsAreWorse(Claim):
     source = "T 4.2.1"
     quote = "Fixed SGD without setting weights to one behaves like a more unstable variant of SGD"
     figures = ("fig_4_6",)
+    source_epochs = 150
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Loss and stability."""

@@ -18,6 +18,7 @@ class MemoryDoesNotTranslate(Claim):
     source = "T 4.1"
     quote = "The concept of first and second momentum does not appear to translate well to the path space"
     figures = ("memory",)
+    source_epochs = 150
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Adam's two memories decide; the first one alone stands beside them."""

@@ -14,6 +14,7 @@ class OverwritingMakesTheDifference(Claim):
     source = "T 4.3"
     quote = "it may instead be a result of scaling the skeleton weights to one"
     figures = ("path_factor",)
+    source_epochs = 150
 
     def cases(self, study: Study) -> Iterator[Case]:
         """SGD with the source's skeleton decides; another skeleton and Adam beside."""

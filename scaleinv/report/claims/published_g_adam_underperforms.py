@@ -14,6 +14,7 @@ class PublishedGAdamUnderperforms(Claim):
     source = "T 4.1"
     quote = "G-Adam consistently underperforms relative to the other optimizers for both MNIST and CIFAR-10"
     figures = ("fig_4_1", "fig_4_2")
+    source_epochs = 150
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Against SGD, Adam and G-SGD on every data set."""

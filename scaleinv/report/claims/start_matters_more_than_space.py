@@ -17,6 +17,7 @@ class StartMattersMoreThanSpace(Claim):
     source = "T 5.1"
     quote = "Much of the performance variation appears to stem from the choice of the fixed parameter values"
     figures = ("start_or_space", "equal_starts")
+    source_epochs = 150
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Weight space with each of four others; effects and interaction are measured beside."""
