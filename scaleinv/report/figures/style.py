@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -210,7 +211,7 @@ def save(drawing: Drawing, stem: Path, inputs: Sequence[Path] = (), command: str
         drawing.figure.savefig(png, format="png", metadata={"Software": None})
         if drawing.column is None:
             to_column(drawing.figure)
-        (drawing.column or drawing.figure).savefig(column, format="pdf", metadata=undated)
+        _save_fitting(drawing.column or drawing.figure, column, undated)
     table = drawing.table.to_csv(index=False, float_format="%.9g", lineterminator="\n")
     account = json.dumps(caption_file, indent=2, ensure_ascii=False) + "\n"
     contents = [pdf.getvalue(), png.getvalue(), table.encode(), account.encode(), column.getvalue()]
@@ -220,6 +221,21 @@ def save(drawing: Drawing, stem: Path, inputs: Sequence[Path] = (), command: str
     for path, content in sorted(zip(files, contents, strict=True), key=lambda pair: pair[0].suffix != ".json"):
         write_atomically(path, content)
     return files
+
+
+def _save_fitting(figure: Figure, out: io.BytesIO, metadata: dict[str, None]) -> None:
+    """Save as PDF; where the panels do not fit beside their labels, at 1.5 or 2 times the size, to be scaled down."""
+    size = figure.get_size_inches()
+    for factor in (1.0, 1.5, 2.0):
+        figure.set_size_inches(*(factor * size))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            figure.savefig(out, format="pdf", metadata=metadata)
+        if not any("constrained_layout" in str(warning.message) for warning in caught):
+            return
+        out.seek(0)
+        out.truncate()
+    figure.savefig(out, format="pdf", metadata=metadata)
 
 
 def to_column(figure: Figure) -> None:
