@@ -174,7 +174,10 @@ def test_a_map_of_fifty_rates_costs_fifty_passes():
     assert [trial.passes for trial in reading.trials] == [50]
 
 
-@pytest.mark.parametrize("space", [*INVARIANT.values(), WeightSpace()], ids=[*INVARIANT, "weight"])
+SOME = {name: INVARIANT[name] for name in ("gspace-keep", "gspace-balanced-maxprod", "cycle-maxprod", "cycle-balanced")}
+
+
+@pytest.mark.parametrize("space", [*SOME.values(), WeightSpace()], ids=[*SOME, "weight"])
 @pytest.mark.parametrize("optimizer", [SGD(), Adam()], ids=["sgd", "adam"])
 def test_temperature_is_invariant_where_training_is(space, optimizer):
     """Theorem B, exactly: in an invariant space the same patterns change; in weight space others do."""
