@@ -166,19 +166,20 @@ class Program:
         return _fill(self.outputs, values)
 
     def _converted(self, values: Mapping[str, Any], images: Any) -> dict[str, Tensor]:
-        like = _floating(values, images)
-        if like is None:
-            return dict(self.constants)
+        like = self._like(values, images)
         return {
             name: c.to(like.device, like.dtype if c.dtype == self.dtype else c.dtype)
             for name, c in self.constants.items()
         }
 
+    def _like(self, values: Mapping[str, Any], images: Any) -> Tensor:
+        """Return a tensor that has the dtype and the device of a run; the CPU's where a run has no tensors."""
+        tensors = (t for t in (*values.values(), images) if isinstance(t, Tensor) and t.is_floating_point())
+        return next(tensors, torch.empty(0, dtype=self.dtype))
+
     def _adapter(self, values: Mapping[str, Any], images: Any) -> Callable[[Any], Any]:
         """Return what puts the run's dtype and device in the place of the traced ones."""
-        like = _floating(values, images)
-        if like is None:
-            return lambda argument: argument
+        like = self._like(values, images)
 
         def adapt(argument: Any) -> Any:
             if isinstance(argument, torch.dtype):
@@ -190,12 +191,6 @@ class Program:
             return {key: adapt(a) for key, a in argument.items()} if isinstance(argument, dict) else argument
 
         return adapt
-
-
-def _floating(values: Mapping[str, Any], images: Any) -> Tensor | None:
-    """Return a tensor that has the dtype and the device of a run, if there is one."""
-    tensors = (t for t in (*values.values(), images) if isinstance(t, Tensor) and t.is_floating_point())
-    return next(tensors, None)
 
 
 def _fill(argument: Any, values: Mapping[str, Any]) -> Any:
