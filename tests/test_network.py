@@ -175,13 +175,6 @@ def test_old_weight_norm_is_refused_by_name():
         describe(nn.Sequential(layer, nn.ReLU(), nn.Linear(3, 3)))
 
 
-def test_scale_check_judges_no_network_but_the_users():
-    """A residual network whose parts alone would be invariant."""
-    images, labels = torch.randn(8, 3), torch.zeros(8, dtype=torch.long)
-    with pytest.raises(UnsupportedNetworkError, match="Residual"):
-        scale_check(Residual(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3)), images, labels)
-
-
 @pytest.mark.parametrize(
     ("images", "labels", "words"),
     [
