@@ -12,17 +12,7 @@ from scaleinv.symmetry.trace import describe
 
 # One for every kind of operation.
 KINDS = (
-    *(
-        "prelu",
-        "divided_channels",
-        "scaled_channels",
-        "residual",
-        "concatenated",
-        "used_twice",
-        "gate",
-        "scaled_block",
-        "einsums",
-    ),
+    *("prelu", "divided_channels", "residual", "gate", "scaled_block", "einsums"),
     *("grouped_and_depthwise", "transposed_convolutions", "pools", "padded_shortcut", "residual_with_batch_norm"),
 )
 
