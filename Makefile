@@ -7,7 +7,7 @@ RELEASE = $(patsubst %/index.json,%,$(firstword $(wildcard results/release/*/ind
 # Bytecode is compiled at install time: torch alone takes seconds to compile at its first import.
 INSTALL := $(RUN)/uv pip install --quiet --python $(RUN)/python --compile-bytecode
 
-.PHONY: install demo test test-lowest figures claims reproduce-figures bench bench-quick lint type format lock clean
+.PHONY: install demo test test-study test-lowest figures claims reproduce-figures bench bench-quick lint type format lock clean
 
 install: $(VENV)/.installed
 
@@ -24,14 +24,20 @@ demo: install
 	$(RUN)/python -m scaleinv.report.figures loss_vs_lr results/demo --out results/demo/loss_vs_lr
 	@echo "the picture: results/demo/loss_vs_lr.png"
 
+PYTEST := -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+
 test: install
-	$(RUN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+	$(RUN)/python $(PYTEST) -m "not slow"
+
+# Every experiment trained at the smoke profile, drawn, judged and published; every released figure drawn again.
+test-study: install
+	$(RUN)/python $(PYTEST) -m slow
 
 # The same at the lowest versions that pyproject.toml allows, in an environment of its own.
 test-lowest: install
 	$(RUN)/uv venv --quiet --allow-existing --python $(RUN)/python $(VENV)-lowest
 	$(RUN)/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
-	$(VENV)-lowest/bin/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+	$(VENV)-lowest/bin/python $(PYTEST)
 
 # Draw and judge what results/release holds, in seconds; the figures come out bit for bit as they are committed.
 figures: install

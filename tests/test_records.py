@@ -391,7 +391,8 @@ def test_figures_are_not_written_over_what_is_no_figure(tmp_path):
     for _ in range(2):
         draw_one("loss_vs_lr", [tmp_path / "results"], tmp_path / "curve", "")
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == [
-        f"curve.{e}" for e in ("csv", "json", "pdf", "png")
+        *(f"curve.{e}" for e in ("csv", "json", "pdf", "png")),
+        "curve_column.pdf",
     ]
 
 

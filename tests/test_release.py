@@ -47,6 +47,7 @@ def run_without_torch(*words):
 
 
 @needs_this_format
+@pytest.mark.slow
 def test_figures_are_drawn_from_the_records_alone(tmp_path):
     run_without_torch("scaleinv.report.figures", "all", STUDY, "--out", tmp_path)
     published = {p.name: p for p in (RELEASE / "figures").iterdir()}

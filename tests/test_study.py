@@ -23,6 +23,8 @@ from scaleinv.runs.folder import DamagedError, RunFolder
 from scaleinv.runs.records import MissingError, experiment_runs, load_experiment, read_index
 from scaleinv.study import experiments, once, part, plan, reuse, train, write_index
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
