@@ -23,6 +23,7 @@ def counts(table: pd.DataFrame) -> str:
 
 def as_markdown(table: pd.DataFrame) -> str:
     """Write the verdicts as Markdown: a table of the claims, then each claim with its cases and rules."""
+    table = table.fillna({"rule": ""})  # pandas reads an empty cell as NaN
     lines = [f"{table['claim'].nunique()} claims: {counts(table)}.", "", "| claim (source) | verdict |", "| - | - |"]
     blocks: list[str] = []
     for _, rows in table.groupby("claim", sort=False):
