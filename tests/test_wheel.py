@@ -70,4 +70,5 @@ def test_the_wheel_runs_from_an_empty_directory(tmp_path):
     command = [python, "-m", "scaleinv.cli", "epochs=1", "space=gspace", "progress=false", "threads=1"]
     run(*command, cwd=empty)
     run(python, "-m", "scaleinv.report.figures", "loss_vs_lr", "results", "--out", "picture", cwd=empty)
-    assert {p.name for p in empty.iterdir()} == {"results", *(f"picture.{e}" for e in ("pdf", "png", "csv", "json"))}
+    picture = {"picture_column.pdf", *(f"picture.{e}" for e in ("pdf", "png", "csv", "json"))}
+    assert {p.name for p in empty.iterdir()} == {"results", *picture}
