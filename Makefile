@@ -36,7 +36,7 @@ test-study: install
 # The same at the lowest versions that pyproject.toml allows, in an environment of its own.
 test-lowest: install
 	$(RUN)/uv venv --quiet --allow-existing --python $(RUN)/python $(VENV)-lowest
-	$(RUN)/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	$(RUN)/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct --group test --editable .
 	$(VENV)-lowest/bin/python $(PYTEST)
 
 # Draw and judge what results/release holds, in seconds; the figures come out bit for bit as they are committed.
@@ -71,7 +71,7 @@ format: install
 
 # The exact versions that make installs; run it after a change of dependencies.
 lock: $(VENV)/.installed
-	$(RUN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --quiet \
+	$(RUN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --quiet \
 		--custom-compile-command "make lock" --output-file requirements.lock
 
 clean:
