@@ -1,5 +1,6 @@
 """A model as a list of ATen operations: a function of named tensors that others can visit, operation by operation."""
 
+import logging
 import operator
 import re
 import warnings
@@ -212,8 +213,7 @@ def _export(model: nn.Module, example: Tensor, training: bool) -> Any:
     """Trace with any number of images, or if the model computes with that number, with the example's, at least two."""
     from torch.export import Dim, export  # takes seconds to import
 
-    with _mode(model, training), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _mode(model, training), _quiet():
         # One image would be a special case to the tracer: every dim of size one is. It marks what it is handed.
         images = example.expand(2, *example.shape[1:]).clone() if len(example) == 1 else example.clone()
         try:
@@ -227,6 +227,19 @@ def _export(model: nn.Module, example: Tensor, training: bool) -> Any:
                     f"{type(model).__name__} cannot be traced by torch.export ({type(dynamic).__name__}: {reason});"
                     " it must run on the example, and its operations must not depend on the values of tensors"
                 ) from dynamic
+
+
+@contextmanager
+def _quiet() -> Any:
+    """Keep the tracer from printing pages about what it tries: what ends a trace is said by the error."""
+    disabled = logging.root.manager.disable
+    logging.disable(max(disabled, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
 
 
 @contextmanager
