@@ -9,6 +9,7 @@ from scaleinv.runs import outcomes
 from scaleinv.runs.cells import Account
 from scaleinv.runs.composing import check_overrides, check_repeats
 from scaleinv.runs.hydra_app import run_command
+from scaleinv.runs.versions import version_text
 
 
 def main() -> None:
@@ -16,6 +17,9 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then passes errors on, so that outcomes.explain sees them
     signal.signal(signal.SIGTERM, outcomes.terminate)
     with outcomes.printed():
+        if "--version" in sys.argv[1:]:
+            outcomes.say(version_text())
+            sys.exit(outcomes.DONE)
         sys.exit(_command(sys.argv[1:]))
 
 

@@ -1,7 +1,6 @@
 """Promise: no curve, row or verdict pools what differs; each member counts once; changed records are refused."""
 
 import gzip
-import itertools
 import json
 import lzma
 import re
@@ -9,6 +8,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from recorded import record
 
 from scaleinv.report.figures import (
     fig_4_6,
@@ -26,33 +26,11 @@ from scaleinv.report.members import best_epochs, member_columns
 from scaleinv.report.methods import with_methods
 from scaleinv.report.release import departures
 from scaleinv.report.studies import Study
-from scaleinv.runs.config import Config, compose, identity
+from scaleinv.runs.config import compose, identity
 from scaleinv.runs.errors import ConfigError, UserError
 from scaleinv.runs.folder import MANIFEST_VERSION, DamagedError, RunFolder
 from scaleinv.runs.records import MissingError, find_runs, load_records, read_config, read_index
 from scaleinv.runs.run import run
-from scaleinv.runs.tasks.sweep import axis_columns, columns, place
-from scaleinv.training.cell import list_members
-
-
-def record(results, *overrides, loss=1.0, **entries) -> Config:
-    """Write the records of a run without training: two epochs, of losses that only ``loss``, lr and seed decide."""
-    config = compose(["epochs=2", *overrides, f"results={results}"])
-    folder = RunFolder(config.folder)
-    with folder.locked():
-        folder.write_config(config.resolved, "scaleinv-run")
-        probed = [column for probe in config.probes for column in probe.columns(None)]
-        rows = [(*columns(config.axes), *probed)]
-        for member, epoch in itertools.product(list_members(config.seeds, config.axes), range(3)):
-            own = loss * (1 + member.at["optimizer.lr"]) * (1 + member.seed / 100) / (1 + epoch)
-            numbers = (own if epoch else None, 0.5 if epoch else None, own, 0.5, own, 0.5, "ok", None)
-            rows.append((*config.labels.values(), *place(member), epoch, *numbers, *(0 for _ in probed)))
-        folder.append(folder.metrics, rows)
-        machine = {"device_name": "a processor", "threads": 1, "versions": {"torch": "2"}, "wall_seconds": 1.0}
-        axes = axis_columns(config.axes)
-        folder.finish((*axes.values(), "epoch"), axes=axes, **machine, **entries)
-    return config
-
 
 DIFFERENCES = [
     (["network.hidden=[8]"], ["network.hidden=[16]"], {"SGD / weight, hidden [8]", "SGD / weight, hidden [16]"}),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from scaleinv.report.keys import headings
 from scaleinv.report.members import LABELS, member_columns
 from scaleinv.runs.config import AXES
 from scaleinv.runs.errors import UserError
@@ -132,11 +133,10 @@ def _differences(named: pd.DataFrame, shown: Sequence[str]) -> pd.Series:
         differs = _differs_among(arms, name, values)
         if differs.any():
             differing[name] = values.where(differs, "")
-    words = [_word(name) for name in differing]
+    names = headings(list(differing))
     texts = pd.Series("", arms.index, dtype=object)
     for name, values in differing.items():
-        word = _word(name) if words.count(_word(name)) == 1 else name
-        texts += (f", {word} " + values).where(values != "", "")
+        texts += (f", {names[name]} " + values).where(values != "", "")
     return number.map(dict(zip(number[arms.index], texts, strict=True)))
 
 

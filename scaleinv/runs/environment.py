@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from scaleinv.runs.errors import ConfigError
-
-_PACKAGES = ("torch", "torchvision", "numpy", "pandas", "hydra-core", "scaleinv")
+from scaleinv.runs.versions import versions
 
 
 def pick_device(name: str) -> torch.device:
@@ -62,7 +61,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "deterministic": device.type == "cpu",
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": _versions(),
+        "versions": versions(),
         "git": checkout(),
     }
 
@@ -100,19 +99,6 @@ def _cpu_name() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-@lru_cache(maxsize=1)
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
 
 
 @lru_cache(maxsize=1)  # the code of a process is what it was when it was imported

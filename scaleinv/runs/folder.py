@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def now() -> str:
+    """Return the time in UTC, in seconds, as a manifest has it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def csv_lines(rows: Iterable[Sequence[Any]]) -> bytes:
@@ -174,6 +180,17 @@ class RunFolder:
             with suppress(OSError):  # the disk has become read-only
                 owner.unlink(missing_ok=True)
             lock.release()
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a process is writing this run; asking changes nothing."""
+        if not (self.path / ".lock").is_file() or not (self.path / "lock.json").exists():
+            return False
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                return False
+        except (Timeout, OSError):  # on a disk that cannot be written, its account of the owner has to do
+            return True
 
     def clear(self) -> None:
         """Remove the files that a run writes, except the lock; other files in the folder stay."""
@@ -336,7 +353,11 @@ class RunFolder:
         content = csv_lines([head, *rows])
         write_atomically(self.metrics, content)
         self.update_manifest(
-            status="done", rows=len(rows), metrics_sha256=hashlib.sha256(content).hexdigest(), **entries
+            status="done",
+            ended=now(),
+            rows=len(rows),
+            metrics_sha256=hashlib.sha256(content).hexdigest(),
+            **entries,
         )
         self._checkpoint.unlink(missing_ok=True)
         self._previous.unlink(missing_ok=True)

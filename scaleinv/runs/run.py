@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from scaleinv.runs.config import Config
 from scaleinv.runs.environment import checkout, pick_device, set_up
 from scaleinv.runs.errors import RunFailedError, UserError, file_trouble
-from scaleinv.runs.folder import DamagedError, RunFolder, write_atomically
+from scaleinv.runs.folder import DamagedError, RunFolder, now, write_atomically
 from scaleinv.runs.outcomes import complain
 from scaleinv.runs.provenance import changes, sources
 
@@ -82,7 +82,7 @@ def _work(config: Config, folder: RunFolder) -> str:
 def _end(folder: RunFolder, status: str) -> None:
     """Record how a run ended, if the manifest can be written."""
     with suppress(OSError, DamagedError):
-        folder.update_manifest(status=status)
+        folder.update_manifest(status=status, ended=now())
 
 
 @contextmanager
