@@ -145,7 +145,10 @@ def _check_data(network: Network, images: Tensor, labels: Tensor) -> None:
         raise ValueError(f"{len(labels)} labels and {inputs} inputs do not fit images of shape {tuple(images.shape)}")
     if not images.isfinite().all():
         raise ValueError("images hold NaN or infinite numbers, from which nothing can be compared")
-    if not len(labels) or labels.min() < 0 or labels.max() >= outputs:
+    if labels.is_floating_point():
+        if labels.shape != (len(images), outputs) or not labels.isfinite().all():
+            raise ValueError(f"targets that are numbers must be finite, {outputs} for each image")
+    elif not len(labels) or labels.min() < 0 or labels.max() >= outputs:
         raise ValueError(f"labels must be given, each from 0 to {outputs - 1}")
 
 
@@ -170,7 +173,7 @@ def _losses(
         weights: weights that the chart is made at, ``(1, own shape)``.
         statistics: the module's buffers before training, ``(1, own shape)``; not changed.
         images: all images, ``(n, features)``.
-        labels: class of each image, ``(n,)``.
+        labels: class of each image, ``(n,)``, or numbers, ``(n, outputs)``.
         space: space to train in.
         optimizer: optimizer to train with.
         lr: learning rate.

@@ -6,6 +6,7 @@ import importlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from omegaconf import OmegaConf
@@ -39,14 +40,21 @@ LISTS = {"penalty": "penalties", "probe": "probes"}
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 
 
+# Keys that a file leaves to be given.
+GIVEN = {"tensors": "dataset.path=own.npz"}
+
+
 @pytest.mark.parametrize(("group", "name"), [(g, n) for g, ns in GROUPS.items() for n in ns])
-def test_every_file_composes(group, name):
+def test_every_file_composes(group, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("own.npz", x=np.zeros((4, 2)), y=np.arange(4))
     if group in LISTS:
         listed = getattr(compose([f"{LISTS[group]}=[{name}]"]), LISTS[group])
         made = listed[name] if group == "penalty" else listed[0]
         assert type(made).__module__ == f"scaleinv.{LISTS[group]}.{name}"
     else:
-        assert compose([f"{group}={name}"]).resolved[group]["name"] in GROUPS[group]
+        given = [GIVEN[name]] if name in GIVEN else []
+        assert compose([f"{group}={name}", *given]).resolved[group]["name"] in GROUPS[group]
 
 
 def test_every_experiment_is_run_by_a_test():

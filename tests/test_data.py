@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from scaleinv.runs.datasets import _load as read
+from scaleinv.runs.datasets import _read as read
 from scaleinv.runs.datasets import digits, load_dataset
 from scaleinv.runs.datasets.fashion_mnist import FashionMNIST
 from scaleinv.runs.errors import DataError
@@ -123,7 +123,7 @@ def test_one_changed_byte_is_found(real, tmp_path, name, path, position):
         file.seek(position)
         file.write(bytes([byte ^ 1]))
     os.utime(damaged, ns=(before.st_atime_ns, before.st_mtime_ns))
-    read.cache_clear()
+    read.clear()
     with pytest.raises(DataError, match="MD5") as caught:
         load_dataset(name, tmp_path, download=True)
     assert caught.value.where == str(damaged)
@@ -157,7 +157,7 @@ def test_files_without_published_sums_are_checked_by_size_header_and_labels(fash
     with (fashion / name).open("r+b") as file:
         file.seek(position)
         file.write(bytes([byte]))
-    read.cache_clear()
+    read.clear()
     with pytest.raises(DataError, match=said):
         load_dataset("fashion_mnist", root, download=False)
 
@@ -174,9 +174,9 @@ def test_what_cannot_be_read_or_is_incomplete_is_said(fashion):
 @pytest.mark.parametrize(
     ("name", "how"),
     [
-        ("imagenet", "there are cifar10, cifar100, digits, fashion_mnist, mnist, and package.module:Class"),
+        ("imagenet", "there are cifar10, cifar100, digits, fashion_mnist, mnist, tensors, and package.module:Class"),
         ("nowhere:Set", "nowhere:Set cannot be imported"),
-        ("scaleinv.training.data:Split", "name a class"),
+        ("scaleinv.training.data:Split", "name a class that can be made, or a function"),
     ],
 )
 def test_a_name_that_means_no_data_set_is_refused(name, how):

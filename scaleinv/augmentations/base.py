@@ -31,7 +31,7 @@ class Views(ABC):
             chosen: the rows of :meth:`draw` for these images, ``(n, ...)``, on the images' device.
 
         Returns:
-            uint8 ``(n, features)``, the pixels of each channel together.
+            ``(n, features)`` in the dtype of the images, the pixels of each channel together.
         """
 
 
@@ -47,7 +47,7 @@ class Augmentation(ABC):
         """Prepare the training images.
 
         Args:
-            images: uint8 ``(n, features)``, on the device.
+            images: uint8 or floats ``(n, features)``, on the device.
             shape: shape of one image, ``(channels, height, width)``; empty for vectors.
 
         Returns:

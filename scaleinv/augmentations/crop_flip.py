@@ -33,6 +33,8 @@ class CropFlip(Augmentation):
         """Pad all images once; see :meth:`Augmentation.attach`."""
         if len(shape) != 3:
             raise ValueError("crop_flip needs a data set of images with channels, height and width")
+        if images.is_floating_point():
+            raise ValueError("crop_flip pads with black pixels: it needs images of bytes, save them as uint8")
         return CropFlipViews(images.view(-1, *shape), self.padding, self.flip)
 
 

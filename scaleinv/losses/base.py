@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,15 +14,16 @@ class Score:
 
     Attributes:
         loss: loss of every image, or their sum.
-        correct: whether the largest output is at the label (of equal ones the first), or the number of such images.
+        correct: whether the largest output is at the label (of equal ones the first), or the number of such images;
+            None for targets that are numbers, which no output can hit.
     """
 
     loss: Tensor
-    correct: Tensor
+    correct: Tensor | None
 
     def total(self) -> "Score":
         """Sum over the images, in float64."""
-        return Score(self.loss.sum(-1, dtype=torch.float64), self.correct.sum(-1))
+        return Score(self.loss.sum(-1, dtype=torch.float64), None if self.correct is None else self.correct.sum(-1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,19 +34,28 @@ class Loss(ABC):
     without penalties. Compare losses only between runs with the same loss; accuracies mean the same under every loss.
 
     Members are ordered by group; the members of a group see the same images.
+
+    Attributes:
+        takes_numbers: whether the targets may be real numbers (regression) instead of labels.
     """
+
+    takes_numbers: ClassVar[bool] = False
 
     def targets(self, labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
         """Turn labels into what :meth:`delta_` compares the outputs with: here 1 at the label, 0 elsewhere.
 
+        Targets that are numbers already are what the outputs are compared with.
+
         Args:
-            labels: ``(groups, images)``.
+            labels: ``(groups, images)``, or numbers ``(groups, images, outputs)``.
             classes: number of outputs.
             dtype: dtype of the outputs.
 
         Returns:
             Shape ``(groups, classes, images)``; ``(members, classes, images)`` from a loss with an option per member.
         """
+        if labels.is_floating_point():
+            return labels.mT.to(dtype)
         zeros = torch.zeros(len(labels), classes, labels.shape[1], dtype=dtype, device=labels.device)
         return zeros.scatter_(1, labels[:, None], 1.0)
 
@@ -64,7 +75,7 @@ class Loss(ABC):
 
         Args:
             logits: ``(members, classes, images)``.
-            labels: ``(members, images)``.
+            labels: ``(members, images)``, or numbers ``(members, images, outputs)``.
 
         Returns:
             Shape ``(members, images)``.
@@ -75,14 +86,14 @@ class Loss(ABC):
 
         Args:
             logits: ``(members, classes, images)``.
-            labels: ``(groups, images)``.
+            labels: ``(groups, images)``, or numbers ``(groups, images, outputs)``.
 
         Returns:
             Loss and correctness, ``(members, images)``.
         """
-        groups, images = labels.shape
-        of_member = labels[:, None].expand(groups, len(logits) // groups, images).reshape(-1, images)
-        return Score(self.per_image(logits, of_member), logits.max(1).indices == of_member)
+        of_member = labels[:, None].expand(-1, len(logits) // len(labels), *labels.shape[1:]).flatten(0, 1)
+        correct = None if labels.is_floating_point() else logits.max(1).indices == of_member
+        return Score(self.per_image(logits, of_member), correct)
 
 
 def by_group(tensor: Tensor, groups: int) -> Tensor:

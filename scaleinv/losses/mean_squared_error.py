@@ -1,6 +1,7 @@
 """Mean squared error."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,8 +13,11 @@ from scaleinv.losses.base import Loss, by_group
 class MeanSquaredError(Loss):
     """``mean_c (z_c - t_c)^2``; as ``torch.nn.functional.mse_loss``.
 
-    The target t is 1 at the label and 0 elsewhere; z are the outputs themselves, without a softmax.
+    The target t is 1 at the label and 0 elsewhere, or the numbers of a data set for regression; z are the outputs
+    themselves, without a softmax.
     """
+
+    takes_numbers: ClassVar[bool] = True
 
     def delta_(self, logits: Tensor, targets: Tensor, out: Tensor) -> Tensor:
         """Compute ``2 (z - t) / (classes batch)``, for any real targets; see :meth:`Loss.delta_`."""

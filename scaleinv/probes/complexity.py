@@ -46,6 +46,7 @@ class ComplexityProbe(Probe):
 
     def attach(self, scene: Scene) -> "ComplexityReading":
         """Take the images; see :meth:`Probe.attach`."""
+        scene.data.require_labels("the probe complexity, which measures margins,")
         return ComplexityReading(scene, self)
 
 

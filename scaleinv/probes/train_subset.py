@@ -29,7 +29,7 @@ class TrainSubset(Probe):
 
     def columns(self, scene: Scene) -> tuple[str, ...]:
         """Return the same two names for every scene; see :meth:`Probe.columns`."""
-        return ("train_subset_loss", "train_subset_accuracy")
+        return ("train_subset_loss", "train_subset_accuracy")  # the accuracy of numbers is NaN
 
     def attach(self, scene: Scene) -> "TrainSubsetReading":
         """Take the images; see :meth:`Probe.attach`."""
@@ -50,7 +50,7 @@ class TrainSubsetReading(Reading):
     def look(self) -> None:
         """Score the images; see :meth:`Reading.look`."""
         score = self._scene.evaluator.score(self._scene.weights, self._split)
-        self._sums[0], self._sums[1] = score.loss, score.correct
+        self._sums[0], self._sums[1] = score.loss, torch.nan if score.correct is None else score.correct
 
     def read(self) -> dict[str, Tensor]:
         """Return the means over the images; see :meth:`Reading.read`."""

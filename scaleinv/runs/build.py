@@ -1,8 +1,7 @@
 """Make the objects that a configuration describes."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import fields, replace
 from itertools import product
 from typing import Any
 
@@ -20,6 +19,8 @@ from scaleinv.training.data import Dataset
 
 # The network that was built last.
 _built: dict[str, Network] = {}
+# The data set that was loaded last.
+_on_device: dict[str, Dataset] = {}
 
 
 def build_cell(config: Config) -> Cell:
@@ -73,13 +74,30 @@ def _schedules(config: Config) -> Iterator[Schedule]:
 
 
 def build_dataset(config: Config) -> Dataset:
-    """Load the data set onto the device; the last one is cached for the next cell of a sweep."""
-    options = config.dataset
-    return _on_device(
-        *(options.name, options.root, options.split, options.holdout, options.normalise, options.download),
-        str(pick_device(config.device)),
-        config.dtype,
-    )
+    """Load the data set onto the device; the last one is cached for the next cell of a sweep.
+
+    Raises:
+        ConfigError: its targets are numbers, and the loss or the task needs labels.
+        DataError: the data set is missing or damaged.
+    """
+    device = pick_device(config.device)
+    key = f"{config.dataset!r} {config.source!r} {device} {config.dtype}"
+    if key not in _on_device:
+        _on_device.clear()
+        common = {field.name: getattr(config.dataset, field.name) for field in fields(config.dataset)}
+        del common["hidden"]
+        own = {field.name: getattr(config.source, field.name) for field in fields(config.source)}
+        _on_device[key] = load_dataset(**common, **own).to(device, getattr(torch, config.dtype))
+    dataset = _on_device[key]
+    for group, takes in (("loss", config.loss.takes_numbers), ("task", not config.task.needs_labels)):
+        if dataset.has_numbers and not takes:
+            name = config.resolved[group]["name"]
+            raise ConfigError(
+                f"{group} {name} needs labels, and the targets of {dataset.name} are numbers",
+                f"{group} dataset",
+                "set loss=mean_squared_error, or give whole numbers from 0 as targets if they are classes",
+            )
+    return dataset
 
 
 def build_network(config: Config, dataset: Dataset) -> Network:
@@ -97,10 +115,3 @@ def build_network(config: Config, dataset: Dataset) -> Network:
         return _built.setdefault(key, config.network.network(dataset.inputs, dataset.classes))
     except ValueError as error:
         raise ConfigError(str(error), f"network={config.labels['network']} dataset={dataset.name}") from error
-
-
-@lru_cache(maxsize=1)
-def _on_device(
-    name: str, root: str, split: str, holdout: int, normalise: str, download: bool, device: str, dtype: str
-) -> Dataset:
-    return load_dataset(name, root, split, holdout, normalise, download).to(device, getattr(torch, dtype))

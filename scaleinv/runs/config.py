@@ -7,11 +7,12 @@ Hydra composes; this module then checks every key and value, because Hydra accep
 import hashlib
 import json
 import math
+import os.path
 import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from scaleinv.optim.base import Optimizer
     from scaleinv.penalties.base import Penalty
     from scaleinv.probes.base import Probe
+    from scaleinv.runs.datasets.base import ImageSet
     from scaleinv.runs.tasks.base import Task
     from scaleinv.schedules.base import Schedule
     from scaleinv.spaces.base import ParameterSpace
@@ -50,6 +52,9 @@ WITHOUT_EFFECT = {
     "objective",
     "dataset.root",
     "dataset.download",
+    # dataset.checksum stands for the files.
+    "dataset.path",
+    "dataset.test_path",
 }
 ROUND_OFF = {"device", "threads", "chunk", "capture"}
 # Keys added later, with the value that reproduces the earlier behaviour. At that value they are not part of a run's
@@ -60,12 +65,15 @@ FORMERLY: dict[str, Any] = {
     "penalties": [],
     "augment.name": "none",
     "number.name": "float",
+    "dataset.split_seed": 0,
 }
 # Key of an axis that every run has -> its column in the records. Any other option per member is an axis if it is given
 # as a list; its column is named after its key.
 AXES = {"optimizer.lr": "lr", "seeds": "seed", "space.value": "value"}
 # Read through network.hidden, which is part of the identity.
 READ_ELSEWHERE = {"dataset.hidden"}
+# Options of data sets that are paths, which a command gives relative to the folder that it is started in.
+PATHS = ("path", "test_path")
 # Top-level groups that are not keys of a run: Hydra's own, and the budget that experiments refer to.
 BESIDE = {"hydra", "study"}
 # Groups in which a file is chosen by name. The choice is recorded because a preset's keys do not contain its name.
@@ -98,15 +106,20 @@ CLASSES = {
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Options of :func:`scaleinv.runs.datasets.load_dataset`, and the hidden widths that go with the data set."""
+    """Options of :func:`scaleinv.runs.datasets.load_dataset`, and the hidden widths that go with the data set.
+
+    The options of one data set alone are the fields of its class.
+    """
 
     name: str
-    root: str
     split: str
-    holdout: int
+    holdout: int | float
     normalise: str
-    download: bool
     hidden: list[int]
+    root: str = "auto"
+    download: bool = True
+    split_seed: int = 0
+    checksum: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +127,8 @@ class Config:
     """A checked configuration.
 
     Attributes:
-        dataset: options of the data set.
+        dataset: options that every data set has.
+        source: the data set, with its own options.
         network: architecture of the network.
         space: parameter space. Where an option is an axis of the grid, the object holds its first number; the same
             goes for ``optimizer``, ``start`` and the others.
@@ -138,6 +152,7 @@ class Config:
     """
 
     dataset: DatasetConfig
+    source: "ImageSet"
     network: "Architecture"
     space: "ParameterSpace"
     optimizer: "Optimizer"
@@ -236,12 +251,12 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
         ConfigError: a key is unknown or missing, or a value has the wrong type or is out of range.
     """
     raw = _plain(composed)
-    top = {f.name for f in fields(Config)} - {"axes", "resolved", "choices", "arguments"}
+    top = {f.name for f in fields(Config)} - {"source", "axes", "resolved", "choices", "arguments"}
     for key in sorted(set(raw) ^ top):
         if key in raw:
             raise ConfigError(f"there is no key {key}", key, did_you_mean(key, sorted(top)))
         raise ConfigError(f"the key {key} is missing", key, "do not remove it with ~")
-    dataset = _build(DatasetConfig, raw["dataset"], "dataset")
+    dataset, source = _dataset(raw, Path(hydra.runtime.cwd) if hydra else Path.cwd())
     parts, grids = _parts(raw)
     seeds = _seeds(raw["seeds"])
     checked = {
@@ -257,12 +272,11 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
         **{key: _typed(raw[key], str, key) for key in ("name", "device", "results")},
     }
     _check_folder_name(checked["name"])
-    for key, allowed in (("split", ("test", "holdout")), ("normalise", ("half", "dataset"))):
-        _one_of(raw["dataset"], key, allowed, "dataset.")
     if any(len(part.encode()) > NAME_BYTES for part in Path(checked["name"]).parts):
         raise ConfigError(f"too long for the name of a folder: {len(checked['name'])} characters", "name", "shorten it")
     return Config(
         dataset=dataset,
+        source=source,
         **parts,
         probes=tuple(probe for _, probe in parse_list(raw["probes"], "probe", "probes")[0]),
         axes={key: grid for key, grid in grids.items() if len(grid) > 1 or (key in AXES and grid != NOT_READ)},
@@ -272,6 +286,42 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
         arguments=(*surroundings(hydra), *once_each(hydra.overrides.task)) if hydra else None,
         **checked,
     )
+
+
+def _dataset(raw: dict[str, Any], folder: Path) -> "tuple[DatasetConfig, ImageSet]":
+    """Make the options of a data set and the set itself; complete its paths and checksum in ``raw``.
+
+    Args:
+        raw: all keys; ``raw["dataset"]`` is replaced.
+        folder: folder that relative paths start at.
+    """
+    from scaleinv.runs.datasets import read_examples, set_named
+
+    node = raw["dataset"]
+    if not isinstance(node, Mapping) or not isinstance(node.get("name"), str):
+        raise ConfigError("the name of the data set is missing", "dataset.name", "do not remove it with ~")
+    cls, common = set_named(node["name"]), {field.name for field in fields(DatasetConfig)}
+    own = {field.name for field in fields(cls)}
+    if twice := common & own:
+        what = f"{node['name']} has the option {min(twice)}, which every data set has"
+        raise ConfigError(what, f"dataset.{min(twice)}", "rename it")
+    whole = {key: node[key] for key in node}
+    for key in PATHS:
+        if key in own and isinstance(node.get(key), str):
+            whole[key] = os.path.normpath(folder / Path(node[key]).expanduser())
+    source = _build(cls, {key: value for key, value in whole.items() if key not in common}, "dataset", sorted(common))
+    shared = {key: value for key, value in whole.items() if key in common}
+    for key, allowed in (("split", ("auto", "test", "holdout")), ("normalise", ("half", "dataset", "none"))):
+        if key in shared:
+            _one_of(shared, key, allowed, "dataset.")
+    options = _build(DatasetConfig, shared, "dataset", sorted(own))
+    if options.split_seed < 0:
+        raise ConfigError(f"a seed is at least 0, got {options.split_seed}", "dataset.split_seed")
+    if options.checksum == "auto":
+        checksum = read_examples(options.name, source, options.root, options.download).checksum
+        options, whole["checksum"] = replace(options, checksum=checksum), checksum
+    raw["dataset"] = whole
+    return options, source
 
 
 def _parts(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Grids]:
@@ -460,7 +510,7 @@ def _build(cls: type, options: Any, group: str, also: Sequence[str] = ()) -> Any
                 f"there is no key {group}.{name}", f"{group}.{name}", did_you_mean(str(name), sorted([*known, *also]))
             )
     for field in fields(cls):
-        if field.name not in options and field.default is MISSING:
+        if field.name not in options and field.default is MISSING and field.default_factory is MISSING:
             raise ConfigError(
                 f"the key {group}.{field.name} is missing", f"{group}.{field.name}", "do not remove it with ~"
             )

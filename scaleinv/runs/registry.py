@@ -36,10 +36,8 @@ def find(package: str, name: str, base: type[T]) -> type[T]:
         LookupError: there is none; the message lists the names that exist, or says why the import failed.
         TypeError: the object found is not a concrete subclass of ``base``.
     """
-    if ":" in name:
-        return _checked(_load(EntryPoint(name, name, package)), name, base)
-    if (point := installed(package).get(name)) is not None:
-        return _checked(_load(point), name, base)
+    if (value := from_outside(package, name)) is not None:
+        return _checked(value, name, base)
     if name not in _modules(package):
         raise LookupError(f"there are {', '.join(names(package))}, and package.module:Class")
     module = import_module(f"{package}.{name}")
@@ -54,6 +52,22 @@ def find(package: str, name: str, base: type[T]) -> type[T]:
     if len(defined) != 1:
         raise TypeError(f"{module.__name__} must define one {base.__name__}, it defines {len(defined)}")
     return defined[0]
+
+
+def from_outside(package: str, name: str) -> object | None:
+    """Return what ``package.module:name``, or the name of an entry point, means; None for any other name.
+
+    Args:
+        package: group of the entry points.
+        name: see :func:`find`.
+
+    Raises:
+        LookupError: it cannot be imported; the message says why.
+    """
+    if ":" in name:
+        return _load(EntryPoint(name, name, package))
+    point = installed(package).get(name)
+    return None if point is None else _load(point)
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,6 @@
 """Whole data sets as one tensor on the device, and the order of their batches.
 
-Images stay uint8 and are normalised as they are gathered. The order of the batches is a function of the seed and
+Bytes stay uint8 and are normalised as they are gathered. The order of the batches is a function of the seed and
 the epoch alone: members of one seed see the same batches, whatever else is trained with them.
 """
 
@@ -16,11 +16,11 @@ from scaleinv.augmentations.base import Views
 
 @dataclass(frozen=True)
 class Split:
-    """Images and labels.
+    """Images and labels, or any inputs and targets.
 
     Attributes:
-        images: uint8, shape ``(n, channels * height * width)``.
-        labels: int64, shape ``(n,)``.
+        images: uint8 or floats, shape ``(n, features)``; of an image features = channels * height * width.
+        labels: int64, shape ``(n,)``; or targets that are numbers, floats of shape ``(n, outputs)``.
     """
 
     images: Tensor
@@ -34,9 +34,10 @@ class Split:
         """Return the images at ``index``."""
         return Split(self.images[index], self.labels[index])
 
-    def to(self, device: torch.device | str) -> "Split":
-        """Return the split on ``device``."""
-        return Split(self.images.to(device), self.labels.to(device))
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "Split":
+        """Return the split on ``device``, floats in ``dtype``."""
+        images, labels = (t.to(device, dtype if t.is_floating_point() else t.dtype) for t in (self.images, self.labels))
+        return Split(images, labels)
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,10 @@ class Dataset:
         train: images to train on.
         val: images that the learning rate is chosen on.
         test: images that results are reported on, or None where ``val`` is the test set (the source's protocol).
-        scale: factor of the pixels, which are normalised to ``pixel * scale + shift``; shape ``(features,)``.
+        scale: factor of the pixels, which are normalised to ``pixel * scale + shift``; shape ``(features,)``. Floats
+            are normalised when they are read: 1.
         shift: added to them; shape ``(features,)``.
-        classes: number of labels.
+        classes: number of labels; of outputs where the targets are numbers.
         shape: shape of one input, ``(channels, height, width)``; empty for vectors of ``features`` numbers.
     """
 
@@ -69,12 +71,26 @@ class Dataset:
         return self.shape or (self.features,)
 
     @property
+    def has_numbers(self) -> bool:
+        """Whether the targets are numbers (regression) instead of labels."""
+        return self.train.labels.is_floating_point()
+
+    def require_labels(self, who: str) -> None:
+        """Check that the targets are labels.
+
+        Raises:
+            ValueError: they are numbers; ``who`` begins the sentence.
+        """
+        if self.has_numbers:
+            raise ValueError(f"{who} needs labels, and the targets of {self.name} are numbers")
+
+    @property
     def features(self) -> int:
         """Number of inputs: channels * height * width."""
         return self.train.images.shape[1]
 
     def normalise(self, images: Tensor, out: Tensor | None = None) -> Tensor:
-        """Map uint8 pixels to floats in the dtype of ``scale``: ``pixel * scale + shift``; into ``out`` if given."""
+        """Map images to floats in the dtype of ``scale``: ``pixel * scale + shift``; into ``out`` if given."""
         floats = images.to(self.scale.dtype) if out is None else out.copy_(images)
         return floats.mul_(self.scale).add_(self.shift)
 
@@ -82,9 +98,9 @@ class Dataset:
         """Return the data set on ``device``, normalising to ``dtype``."""
         return replace(
             self,
-            train=self.train.to(device),
-            val=self.val.to(device),
-            test=self.test and self.test.to(device),
+            train=self.train.to(device, dtype),
+            val=self.val.to(device, dtype),
+            test=self.test and self.test.to(device, dtype),
             scale=self.scale.to(device, dtype),
             shift=self.shift.to(device, dtype),
         )
@@ -96,7 +112,7 @@ class Slab:
     def __init__(self, data: Dataset) -> None:
         """Prepare for the images of ``data``; the memory grows to the largest slab asked for."""
         self._data = data
-        self._pixels = torch.empty(0, data.features, dtype=torch.uint8, device=data.scale.device)
+        self._pixels = data.train.images.new_empty(0, data.features)
         self._floats = torch.empty(0, data.features, dtype=data.scale.dtype, device=data.scale.device)
 
     def gather(self, images: Tensor, index: Tensor) -> Tensor:

@@ -110,7 +110,8 @@ class Evaluator:
 
 def total(parts: Sequence[Score]) -> Score:
     """Add scores up."""
-    return Score(torch.stack([p.loss for p in parts]).sum(0), torch.stack([p.correct for p in parts]).sum(0))
+    correct = [part.correct for part in parts if part.correct is not None]
+    return Score(torch.stack([p.loss for p in parts]).sum(0), torch.stack(correct).sum(0) if correct else None)
 
 
 def slab_bytes(device: torch.device) -> int:

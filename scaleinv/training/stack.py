@@ -33,7 +33,7 @@ class EpochResult:
 
     Attributes:
         train_loss: mean loss of the epoch's batches, each before its step; None before the first epoch.
-        train_accuracy: accuracy on the same batches.
+        train_accuracy: accuracy on the same batches; None, as the other accuracies, where targets are numbers.
         val_loss: mean loss on the validation images after the epoch.
         val_accuracy: accuracy on the validation images.
         test_loss: mean loss on the test images after the epoch, or None if they are the validation images.
@@ -45,7 +45,7 @@ class EpochResult:
     train_loss: Tensor | None
     train_accuracy: Tensor | None
     val_loss: Tensor
-    val_accuracy: Tensor
+    val_accuracy: Tensor | None
     test_loss: Tensor | None
     test_accuracy: Tensor | None
     first_bad_step: Tensor
@@ -428,5 +428,5 @@ def flatten(nest: Any, prefix: str) -> dict[str, Tensor]:
     return {name: t for key, part in nest.items() for name, t in flatten(part, f"{prefix}/{key}").items()}
 
 
-def _means(score: Score, n: int) -> tuple[Tensor, Tensor]:
-    return score.loss.cpu() / n, score.correct.cpu().double() / n
+def _means(score: Score, n: int) -> tuple[Tensor, Tensor | None]:
+    return score.loss.cpu() / n, None if score.correct is None else score.correct.cpu().double() / n

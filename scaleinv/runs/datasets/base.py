@@ -1,8 +1,10 @@
-"""Base class of data sets: images and labels before splitting and normalisation."""
+"""Base class of data sets: inputs and targets before splitting and normalisation."""
 
+import hashlib
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,46 +12,69 @@ from scaleinv.training.data import Split
 
 
 @dataclass(frozen=True)
-class Images:
-    """Training and test images as published.
+class Examples:
+    """Inputs and targets before splitting and normalisation.
 
     Attributes:
-        train: training images and labels; the pixels of each channel are contiguous.
-        test: test images and labels, in the same layout.
-        channels: number of channels of an image.
-        classes: number of classes; labels are ``0`` to ``classes - 1``.
-        size: height and width of an image; None for square images.
+        train: training inputs and targets.
+        test: test inputs and targets, or None if there is one part only.
+        classes: number of classes, labels being ``0`` to ``classes - 1``; of outputs where the targets are numbers.
+        shape: shape of one input: ``(channels, height, width)`` for images, ``(features,)`` for vectors, or any other.
+        channels: number of equal blocks of an input's numbers that have a mean and a standard deviation each.
     """
 
     train: Split
-    test: Split
-    channels: int
+    test: Split | None
     classes: int
-    size: tuple[int, int] | None = None
+    shape: tuple[int, ...]
+    channels: int
 
-    def __post_init__(self) -> None:
-        """Check that a given size is that of the images.
+    @cached_property
+    def checksum(self) -> str:
+        """Sixteen hexadecimal digits that depend on every number, its type and the shapes; not on files or names."""
+        digest = hashlib.sha256(repr(self.shape).encode())
+        for split in (self.train, self.test):
+            for tensor in () if split is None else (split.images, split.labels):
+                digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+                digest.update(tensor.contiguous().numpy().data)
+            digest.update(b"|")
+        return digest.hexdigest()[:16]
+
+
+class Images(Examples):
+    """Training and test images as published."""
+
+    def __init__(
+        self, train: Split, test: Split, channels: int, classes: int, size: tuple[int, int] | None = None
+    ) -> None:
+        """Find the shape of an image: ``(channels, height, width)``; ``(features,)`` if its pixels form no square.
+
+        Args:
+            train: training images and labels; the pixels of each channel are contiguous.
+            test: test images and labels, in the same layout.
+            channels: number of channels of an image.
+            classes: number of classes; labels are ``0`` to ``classes - 1``.
+            size: height and width of an image; None for square images.
 
         Raises:
-            ValueError: it is not.
+            ValueError: a given size is not that of the images.
         """
-        if self.size and math.prod((self.channels, *self.size)) != self.train.images.shape[1]:
-            raise ValueError(
-                f"images of {self.channels} channels and size {self.size} do not have the"
-                f" {self.train.images.shape[1]} pixel values that they hold"
-            )
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one image, ``(channels, height, width)``; ``(features,)`` if its pixels form no square."""
-        features = self.train.images.shape[1]
-        side = math.isqrt(features // self.channels)
-        shape = (self.channels, *(self.size or (side, side)))
-        return shape if math.prod(shape) == features else (features,)
+        features = train.images.shape[1]
+        side = math.isqrt(features // channels)
+        shape: tuple[int, ...] = (channels, *(size or (side, side)))
+        if math.prod(shape) != features:
+            if size:
+                raise ValueError(
+                    f"images of {channels} channels and size {size} do not have the {features} pixel values that they"
+                    " hold"
+                )
+            shape = (features,)
+        super().__init__(train, test, classes, shape, channels)
 
 
+@dataclass(frozen=True)
 class ImageSet(ABC):
-    """A set of images with labels.
+    """A set of inputs with targets. The fields of a subclass that is a frozen dataclass are its configuration keys.
 
     Attributes:
         pixels: approximate number of pixel values of all training images, used to estimate the time of a run.
@@ -58,7 +83,7 @@ class ImageSet(ABC):
     pixels: ClassVar[int] = 60_000 * 28 * 28
 
     @abstractmethod
-    def load(self, root: Path, download: bool) -> Images:
+    def load(self, root: Path, download: bool) -> Examples:
         """Read the set into CPU memory.
 
         Args:
@@ -68,3 +93,7 @@ class ImageSet(ABC):
         Raises:
             DataError: files are missing or damaged.
         """
+
+    def stamp(self) -> str:
+        """Return a text that changes when the set has to be read again in the same process."""
+        return ""

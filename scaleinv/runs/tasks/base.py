@@ -17,9 +17,11 @@ class Task(ABC):
     Attributes:
         reads: groups (``space``) and keys (``network.bias``, ``seeds``) that it reads besides its own; None means all.
             Keys that it does not read are not part of a run's identity.
+        needs_labels: whether it scores classifications, so that targets that are numbers are refused.
     """
 
     reads: ClassVar[tuple[str, ...] | None] = None
+    needs_labels: ClassVar[bool] = False
 
     def prepare(self, config: "Config") -> None:
         """Check that the task can be done, before any folder is made.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,7 @@ class Binarization(Task):
         images: number of validation images, the first ones.
     """
 
+    needs_labels: ClassVar[bool] = True
     methods: list[dict[str, Any]]
     samples: list[int]
     draws: int
@@ -87,6 +88,7 @@ class Binarization(Task):
 
     def prepare(self, config: Config) -> None:
         """Check every method; see :meth:`Task.prepare`."""
+        build_dataset(config)
         for method in self.methods:
             build_cell(part_of(config, method, list(config.seeds)))
 

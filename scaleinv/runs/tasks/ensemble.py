@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -49,6 +49,7 @@ class Ensemble(Task):
             estimated again on training images.
     """
 
+    needs_labels: ClassVar[bool] = True
     methods: list[dict[str, Any]]
     combine: list[str]
 
@@ -65,6 +66,7 @@ class Ensemble(Task):
 
     def prepare(self, config: Config) -> None:
         """Check every method; see :meth:`Task.prepare`."""
+        build_dataset(config)
         for method in self.methods:
             sub, _ = self._part(config, method)
             build_cell(sub)

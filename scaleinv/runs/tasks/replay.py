@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -24,6 +24,8 @@ CLOSED, OWN, OTHER = "closed loop", "its own record", "another seed's record"
 @dataclass(frozen=True)
 class Replay(Task):
     """Is the feedback worth anything beyond the learning rates that it chose? Rows by arm, seed and epoch."""
+
+    needs_labels: ClassVar[bool] = True
 
     def prepare(self, config: Config) -> None:
         """Check that there is a closed loop, and a second seed; see :meth:`Task.prepare`."""
@@ -57,6 +59,7 @@ def _train(stack: Stack) -> Iterator[tuple[Any, ...]]:
     for epoch in range(1, cell.epochs + 1):
         result = stack.result(stack.train_epoch(epoch))
         assert result.train_loss is not None
+        assert result.val_accuracy is not None
         numbers = torch.stack([result.train_loss, result.val_loss, result.val_accuracy], 1).tolist()
         for member, row in zip(stack.members, numbers, strict=True):
             yield (member.seed, epoch, *row)

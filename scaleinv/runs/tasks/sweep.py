@@ -15,7 +15,6 @@ from tqdm import tqdm
 from scaleinv.losses import Score
 from scaleinv.runs.build import build_cell
 from scaleinv.runs.config import AXES, Config
-from scaleinv.runs.datasets import training_pixels
 from scaleinv.runs.environment import cache_bytes, describe, free_bytes
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.folder import ARRAYS, KINDS, WEIGHTS, RunFolder
@@ -84,7 +83,7 @@ class Sweep(Task):
 
     def cost(self, config: Config) -> float:
         """Multiply members, epochs and pixels of the training images; see :meth:`Task.cost`."""
-        return len(list_members(config.seeds, config.axes)) * config.epochs * training_pixels(config.dataset.name)
+        return len(list_members(config.seeds, config.axes)) * config.epochs * config.source.pixels
 
     def run(self, config: Config, folder: RunFolder) -> str:
         """Train all stacks that are not finished; see :meth:`Task.run`."""
