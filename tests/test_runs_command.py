@@ -1,10 +1,12 @@
 """Promise: the everyday commands show what is there, and touch nothing else than what they are told to."""
 
+import builtins
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from recorded import record
 
@@ -180,3 +182,160 @@ def test_both_commands_say_whose_version_it_is(runs, command):
     assert code == 0
     assert out.splitlines() == runs("--version")
     assert [line.split()[0] for line in out.splitlines()] == ["scaleinv", "torch", "python"]
+
+
+def everything(folder=Path()):
+    """Return the content of every file, and where every link leads."""
+    paths = sorted(folder.rglob("*"))
+    return {str(p): p.readlink() if p.is_symlink() else p.read_bytes() for p in paths if p.is_symlink() or p.is_file()}
+
+
+def weight_run():
+    return next(Path("results/runs").glob("digits-weight-*"))
+
+
+def test_rm_removes_what_a_run_wrote_and_no_other_run(runs):
+    folder = weight_run()
+    (folder / ".metrics.csv.0123abcd.part").write_text("half")  # killed while it wrote
+    (folder / "weights").mkdir()
+    (folder / "weights" / "0.safetensors").write_bytes(b"")
+    (folder / "weights" / ".1.safetensors.0123abcd.part").write_bytes(b"")
+    (folder / ".lock").touch()
+    others = {path: content for path, content in everything().items() if not path.startswith(str(folder))}
+    lines = runs("rm", "digits-weight", "--yes")
+    assert lines[-1] == f"removed {folder.resolve()}"
+    assert everything() == others
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("answer", ["", "n", "yes", None])
+def test_rm_shows_what_goes_and_asks(runs, monkeypatch, answer):
+    before = everything()
+    assert "nobody to ask" in runs("rm", "space=gspace")
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+
+    def asked(question):
+        if answer is None:
+            raise EOFError
+        return answer
+
+    monkeypatch.setattr(builtins, "input", asked)
+    lines = runs("rm", "space=gspace")
+    assert lines[3].startswith("2 runs, 10 files, ")
+    assert len(list(Path("results/runs").iterdir())) == (1 if answer == "yes" else 3)
+    assert answer == "yes" or everything() == before
+
+
+def add_a_note(folder):
+    (folder / "notes.md").write_text("mine")
+
+
+def add_a_folder(folder):
+    (folder / "plots").mkdir()
+    (folder / "plots" / "a.png").write_bytes(b"mine")
+
+
+def add_a_file_to_the_weights(folder):
+    (folder / "weights").mkdir()
+    (folder / "weights" / "mine.txt").write_text("mine")
+
+
+def link_a_file(folder):
+    Path("elsewhere.csv").write_bytes((folder / "timing.csv").read_bytes() if (folder / "timing.csv").exists() else b"")
+    (folder / "timing.csv").unlink(missing_ok=True)
+    (folder / "timing.csv").symlink_to(Path("elsewhere.csv").resolve())
+
+
+def link_the_weights(folder):
+    Path("elsewhere").mkdir()
+    Path("elsewhere/0.safetensors").write_bytes(b"mine")
+    (folder / "weights").symlink_to(Path("elsewhere").resolve())
+
+
+def break_the_manifest(folder):
+    (folder / "manifest.json").write_text("{")
+
+
+def publish(folder):
+    (folder / "metrics.csv").rename(folder / "metrics.csv.xz")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (add_a_note, "no run wrote: notes.md"),
+        (add_a_folder, "no run wrote: plots"),
+        (add_a_file_to_the_weights, "no run wrote: weights/mine.txt"),
+        (link_a_file, "no run wrote: timing.csv"),
+        (link_the_weights, "no run wrote: weights"),
+        (break_the_manifest, "not JSON"),
+        (publish, "were published"),
+    ],
+)
+def test_rm_refuses_what_it_cannot_tell_from_foreign_files(runs, change, what):
+    change(weight_run())
+    before = everything()
+    assert what in runs("rm", "*", "--yes")
+    assert everything() == before
+
+
+def test_rm_refuses_a_run_that_is_being_written(runs):
+    with RunFolder(weight_run()).locked():
+        before = everything()
+        assert "is writing this run" in runs("rm", "*", "--yes")
+        assert everything() == before
+
+
+def test_rm_follows_no_link_and_removes_nothing_without_being_told_what(runs):
+    shutil.move("results/runs", "elsewhere")
+    Path("results/runs").symlink_to(Path("elsewhere").resolve())
+    before = everything()
+    for words in (["runs"], ["results/runs"], [f"results/runs/{next(Path('elsewhere').iterdir()).name}"]):
+        assert "links are not followed" in runs("rm", *words, "--yes")
+    assert "no run is named" in runs("rm", "--yes")
+    assert everything() == before
+
+
+def test_export_joins_metrics_and_configuration(runs):
+    assert runs("export", "--out", "all.csv") == ["all.csv: 21 rows of 3 runs"]
+    read = pd.read_csv("all.csv")
+    records = load_records("results", keys=None)
+    pd.testing.assert_frame_equal(read, records.drop(columns="configuration"), check_dtype=False)
+    assert runs("export", "space=gspace", "lr=0.1", "--columns", "space,lr,val_loss")[0] == "space,lr,val_loss"
+    assert "did you mean val_loss?" in runs("export", "--columns", "val_los")
+
+
+def test_export_to_parquet_and_latex(runs, monkeypatch):
+    runs("export", "--out", "all.parquet")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert parquet.read_table("all.parquet").num_rows == 21
+    runs("export", "--columns", "space,lr,val_loss", "--out", "all.tex")
+    assert Path("all.tex").read_text().splitlines()[4] == r"gspace & 0.1 & 1.1 \\"
+
+
+def test_export_says_what_parquet_needs(runs, monkeypatch):
+    def lacking(self, *args, **kwargs):
+        raise ImportError
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", lacking)
+    assert "parquet needs pyarrow" in runs("export", "--out", "all.parquet")
+    assert not Path("all.parquet").exists()
+
+
+def test_export_replaces_files_only_and_only_if_told_to(runs):
+    Path("mine.csv").write_text("mine")
+    Path("link.csv").symlink_to("mine.csv")
+    Path("folder.csv").mkdir()
+    assert "this file exists" in runs("export", "--out", "mine.csv")
+    for name in ("link.csv", "folder.csv"):
+        assert "is not replaced" in runs("export", "--out", name, "--force")
+    assert Path("mine.csv").read_text() == "mine"
+    runs("export", "--out", "mine.csv", "--force")
+    assert Path("mine.csv").read_text().startswith("experiment,run,")
+    assert "there are .csv" in runs("export", "--out", "mine.xls")
+
+
+def test_export_leaves_out_what_is_not_done_and_says_so(runs):
+    RunFolder(weight_run()).update_manifest(status="failed")
+    assert runs("export", "--out", "all.csv") == ["all.csv: 9 rows of 2 runs, without 1 that are not done"]
+    assert "none of these runs is done" in runs("export", "digits-weight")

@@ -13,6 +13,7 @@ import json
 import lzma
 import os
 import platform
+import re
 import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,6 +40,9 @@ KINDS = WEIGHTS, ARRAYS = ("weights", "arrays")
 # Endings of compressed metrics, as releases hold them -> how to read them.
 COMPRESSED = {".xz": lzma.decompress, ".gz": gzip.decompress}
 LOCKS = (".lock", "lock.json")
+# What an atomic write leaves if it is killed, and the files in the folder of a kind, finished or not.
+_PART = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part")
+_KIND = re.compile(r"\.safetensors(\.[0-9a-f]{8}\.part)?$")
 
 
 class BusyError(UserError):
@@ -198,6 +202,40 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
         for kind in KINDS:
             self.forget(kind)
+
+    def foreign(self) -> list[str]:
+        """List what is in the folder that a run does not write: other files and folders, and links."""
+        files = {*FILES, *LOCKS, *(f"{kind}.safetensors" for kind in KINDS)}
+        names = []
+        for path in sorted(self.path.iterdir()):
+            if path.name in KINDS and path.is_dir() and not path.is_symlink():
+                inside = sorted(path.iterdir())
+                names += [
+                    f"{path.name}/{one.name}" for one in inside if not _is_file(one) or not _KIND.search(one.name)
+                ]
+            elif not _is_file(path) or _without_part(path.name) not in files:
+                names.append(path.name)
+        return names
+
+    def remove(self) -> None:
+        """Remove the folder and the files that a run writes.
+
+        Raises:
+            BusyError: another process is writing this run.
+            DamagedError: there is something else in the folder, or a link; nothing is removed.
+        """
+        with self.locked():
+            if names := self.foreign():
+                raise DamagedError(
+                    f"there is something that no run wrote: {', '.join(names)}", self.path, "move it away"
+                )
+            self.clear()
+            for path in [*self.path.rglob("*.part"), *(self.path / name for name in LOCKS)]:
+                path.unlink(missing_ok=True)
+            for kind in KINDS:
+                self._remove_parts(kind)
+        with suppress(OSError):  # another process has begun the run anew
+            self.path.rmdir()
 
     def whole(self, kind: str) -> Path:
         """Return the path of the tensors of all members, which exists when the run has ended."""
@@ -363,6 +401,15 @@ class RunFolder:
         self._previous.unlink(missing_ok=True)
         (self.path / "error.txt").unlink(missing_ok=True)
         return len(rows)
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _without_part(name: str) -> str:
+    """Return the name of the file that :func:`write_atomically` was writing when it was killed, or the name itself."""
+    return match[1] if (match := _PART.fullmatch(name)) else name
 
 
 def _sortable(field: str) -> tuple[float, str]:
