@@ -7,7 +7,7 @@ RELEASE = $(patsubst %/index.json,%,$(firstword $(wildcard results/release/*/ind
 # Bytecode is compiled at install time: torch alone takes seconds to compile at its first import.
 INSTALL := $(RUN)/uv pip install --quiet --python $(RUN)/python --compile-bytecode
 
-.PHONY: install demo test test-study test-lowest figures claims reproduce-figures bench bench-quick lint type format lock clean
+.PHONY: install demo test test-study test-lowest figures claims reproduce-figures bench bench-quick docs lint type format lock clean
 
 install: $(VENV)/.installed
 
@@ -57,6 +57,10 @@ bench: install
 bench-quick: install
 	$(RUN)/python scripts/bench.py --quick --out results/bench-quick
 	$(RUN)/python scripts/bench_convolutional.py --quick --out results/bench-quick-convolutional
+
+# The documentation site, in build/site; a warning ends it.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict
 
 lint: install
 	$(RUN)/ruff check .

@@ -68,7 +68,7 @@ class Setting:
     charts: dict[tuple[str, ...], Chart] = field(default_factory=dict)
 
     def chart(self, method: Method, *scales: str) -> Chart:
-        """Return the chart of a method at W, or at W rescaled by one of :data:`SCALES`."""
+        """Return the chart of a method at W, or at W rescaled by one of ``SCALES``."""
         key = (repr(method.space), repr(method.gauge), *scales)
         if key not in self.charts:
             weights = self.network.init(self.seeds, torch.float64)

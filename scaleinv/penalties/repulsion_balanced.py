@@ -15,5 +15,5 @@ class RepulsionBalanced(Kernel):
     """The kernel with that of the balanced weights; no rescaling changes it, so none can serve the push."""
 
     def ruler(self, scene: "Scene") -> InBalancedGauge:
-        """Measure there; see :meth:`Repulsion.ruler`."""
+        """Measure there; see :meth:`Kernel.ruler`."""
         return InBalancedGauge(scene.network.graph)

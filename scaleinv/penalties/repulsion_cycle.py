@@ -15,5 +15,5 @@ class RepulsionCycle(Kernel):
     """The kernel with that of the coordinates of a cycle chart at the starting network; no rescaling changes it."""
 
     def ruler(self, scene: "Scene") -> InCycles:
-        """Measure there; see :meth:`Repulsion.ruler`."""
+        """Measure there; see :meth:`Kernel.ruler`."""
         return InCycles.at(scene.network.graph, scene.weights)

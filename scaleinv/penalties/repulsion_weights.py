@@ -19,11 +19,11 @@ class RepulsionWeights(Kernel):
     """The kernel with the squared distance of the weights, as in the source; rescaling the network changes it."""
 
     def ruler(self, scene: "Scene") -> InWeights:
-        """Measure there; see :meth:`Repulsion.ruler`."""
+        """Measure there; see :meth:`Kernel.ruler`."""
         return InWeights()
 
     def attach(self, scene: "Scene") -> "HillsInWeights":
-        """Attach with the gradient written out; see :meth:`Repulsion.attach`."""
+        """Attach with the gradient written out; see :meth:`Kernel.attach`."""
         return self._made(HillsInWeights, scene)
 
 

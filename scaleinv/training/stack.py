@@ -126,7 +126,7 @@ class Stack:
 
         Args:
             cell: cell to train.
-            members: a list from :func:`next_stack`.
+            members: a list from :func:`scaleinv.training.cell.next_stack`.
             captures: whether a GPU may capture steps.
             note: called once, with the reason, if steps cannot be captured.
 
