@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
@@ -23,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from scaleinv.runs.composing import shell_command, surroundings
 from scaleinv.runs.errors import ConfigError, RunFailedError, ScaleinvError
 from scaleinv.runs.folder import write_atomically
+from scaleinv.runs.hydra_app import GridParser
 from scaleinv.runs.outcomes import DONE, FAILED, INTERRUPTED, complain, explain, say
 
 
@@ -108,7 +108,7 @@ class Account:
         def watched(*, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Launcher:
             at_the_end.enter_context(_cleared(Path(config.hydra.sweep.dir).absolute()))
             self.beside = surroundings(config.hydra)
-            overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+            overrides = GridParser.create().parse_overrides(list(config.hydra.overrides.task))
             cell = Cell(frozenset(one.get_key_element() for one in overrides if not one.is_sweep_override()))
             return _Watched(make(hydra_context=hydra_context, task_function=cell, config=config), cell, self)
 

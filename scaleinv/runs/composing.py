@@ -7,13 +7,12 @@ from contextlib import contextmanager, suppress
 
 from hydra import compose
 from hydra.conf import HydraConf
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scaleinv.runs.errors import ConfigError, UserError
-from scaleinv.runs.hydra_app import composing
+from scaleinv.runs.hydra_app import GridParser, composing
 from scaleinv.runs.suggestions import did_you_mean, known_keys
 
 
@@ -96,7 +95,7 @@ def check_overrides(overrides: Sequence[str]) -> None:
 def _check_swept_seeds(value: str) -> None:
     """Refuse a sweep over numbers of seeds; Hydra's own grammar decides whether the value is a sweep."""
     with suppress(HydraException):
-        override = OverridesParser.create().parse_override(f"seeds={value}")
+        override = GridParser.create().parse_override(f"seeds={value}")
         if not override.is_sweep_override() or not override.is_discrete_sweep():
             return
         cells = list(override.sweep_string_iterator())
@@ -104,13 +103,17 @@ def _check_swept_seeds(value: str) -> None:
             raise ConfigError(
                 f"seeds={value} is several values: runs with {', '.join(cells)} seeds would share seeds",
                 "seeds",
-                f"write seeds=[{','.join(cells)}] for these seeds, in one run",
+                f"write seeds=[{value if value.startswith('range') else ','.join(cells)}] for these seeds, in one run",
             )
 
 
 def translated(error: Exception) -> UserError:
     """Translate an error of Hydra or OmegaConf into a :class:`UserError`."""
+    if isinstance(error.__cause__, UserError):  # of a function in an override
+        return error.__cause__
     text = "\n".join(str(e) for e in (error, error.__cause__) if e)
+    if match := re.search(r"Unknown function '([^']+)'\s+Available: (\S+)", text):
+        return ConfigError(f"there is no function {match[1]}", "", did_you_mean(match[1], match[2].split(",")))
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config\. '([^']+)'", text):
         key = match[1] or match[2]
         group = key.partition(".")[0]

@@ -24,6 +24,7 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, Omega
 from scaleinv.runs.composing import composer, once_each, shell_command, surroundings
 from scaleinv.runs.defaults import defaults
 from scaleinv.runs.errors import ConfigError
+from scaleinv.runs.grids import written_out
 from scaleinv.runs.registry import find, names
 from scaleinv.runs.suggestions import conf_folders, did_you_mean
 
@@ -599,6 +600,7 @@ def _keep(given: Any, epochs: int) -> str | tuple[int, ...] | None:
 def _grid(given: Any, key: str, positive: bool = False, is_whole: bool = False) -> tuple[float, ...]:
     """Read a number or a list of numbers; a repeated number is run once."""
     kind, words = (int, "whole number") if is_whole else (float, "number")
+    given = written_out(given)
     listed = given if isinstance(given, list) else [given]
     if not listed:
         raise ConfigError(f"{key} is an empty list", key, "give at least one number")
@@ -613,6 +615,7 @@ def _grid(given: Any, key: str, positive: bool = False, is_whole: bool = False) 
 
 def _seeds(given: Any) -> tuple[int, ...]:
     """Read a number of seeds or a list of them."""
+    given = written_out(given)
     if _fits(given, int):
         if given < 1:
             raise ConfigError(

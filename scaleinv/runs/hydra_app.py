@@ -8,19 +8,23 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
 import hydra
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobRuntime
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.version import VersionBase
 from omegaconf import DictConfig
 
+from scaleinv.runs import grids
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.search_path import register_search_path
 from scaleinv.runs.suggestions import conf_folder
@@ -78,10 +82,57 @@ class ParsedOnce(FileConfigSource):
         return replace(pickle.loads(content), provider=self.provider)
 
 
+class GridParser(OverridesParser):
+    """Hydra's grammar with the notations of :mod:`scaleinv.runs.grids`; inside brackets ``range`` is a grid too."""
+
+    @classmethod
+    def create(cls, config_loader: ConfigLoader | None = None) -> "GridParser":
+        """Make a parser; see :meth:`OverridesParser.create`."""
+        parser = cls(_plain_parser().functions, config_loader)
+        for name in grids.NOTATIONS.keys() - parser.functions.definitions.keys():
+            parser.functions.register(name, partial(_grid, name))
+        return parser
+
+    def parse_rule(self, s: str, rule_name: str) -> Any:
+        """Parse a text; see :meth:`OverridesParser.parse_rule`."""
+        parsed = super().parse_rule(s, rule_name)
+        if isinstance(parsed, Override):
+            value = parsed._value
+            if isinstance(value, ChoiceSweep):
+                value.list = [_without_grids(one) for one in value.list]
+            else:
+                parsed._value = _without_grids(value)
+        return parsed
+
+
+_plain_parser = OverridesParser.create
+
+
+def _grid(name: str, *arguments: Any, **options: Any) -> grids.Grid:
+    return grids.numbers(name, arguments, options)
+
+
+def _without_grids(value: Any) -> Any:
+    """Return a parsed value with the numbers of its grids in plain lists."""
+    if isinstance(value, dict):
+        return {key: _without_grids(one) for key, one in value.items()}
+    if isinstance(value, grids.Grid) or not isinstance(value, list):
+        return list(value) if isinstance(value, grids.Grid) else value
+    spliced: list[Any] = []
+    for one in value:
+        if isinstance(one, RangeSweep):
+            spliced += grids.numbers("range", (one.start, one.stop, one.step), {})
+        elif isinstance(one, grids.Grid):
+            spliced += one
+        else:
+            spliced.append(_without_grids(one))
+    return spliced
+
+
 def run_command(job: Callable[[DictConfig], None]) -> None:
     """Call ``job`` with the configuration of every run that the command line asks for."""
     register_search_path()
-    with _parsing_once():
+    with _parsing_once(), _reading_grids():
         hydra.main(config_path=str(conf_folder()), config_name="config", **_MAIN)(job)()
 
 
@@ -102,13 +153,23 @@ def composing() -> Iterator[None]:
     )
     register_search_path()
     try:
-        with _parsing_once(), hydra.initialize_config_dir(str(conf_folder()), **_INITIALIZE):
+        with _parsing_once(), _reading_grids(), hydra.initialize_config_dir(str(conf_folder()), **_INITIALIZE):
             yield
     finally:
         if instances is not None:
             for cls in _OF_AN_APPLICATION:
                 instances.pop(cls, None)
             instances.update(kept)
+
+
+@contextmanager
+def _reading_grids() -> Iterator[None]:
+    """Let Hydra read overrides by :class:`GridParser`."""
+    OverridesParser.create = GridParser.create  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        OverridesParser.create = _plain_parser  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -138,7 +199,7 @@ def expand(words: Iterable[str]) -> list[list[str]]:
         ConfigError: a value is an interval, which does not give a finite number of runs.
     """
     choices: dict[str, list[str]] = {}
-    for override in OverridesParser.create().parse_overrides(list(words)):
+    for override in GridParser.create().parse_overrides(list(words)):
         key = override.get_key_element()
         if not override.is_sweep_override():
             values = [override.get_value_element_as_str()]
