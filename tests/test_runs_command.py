@@ -1,6 +1,7 @@
 """Promise: the everyday commands show what is there, and touch nothing else than what they are told to."""
 
 import builtins
+import re
 import shutil
 import subprocess
 import sys
@@ -10,13 +11,13 @@ import pandas as pd
 import pytest
 from recorded import record
 
+from scaleinv.report.commands.__main__ import main
 from scaleinv.report.commands._run import runs_below
 from scaleinv.report.commands.ls import listing
 from scaleinv.report.members import best_epochs
 from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.outcomes import REFUSED
 from scaleinv.runs.records import load_records
-from scaleinv.runs_command import main
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,7 @@ def test_show_says_what_differs_from_the_defaults_and_how_to_repeat(runs):
 
 
 def test_the_command_starts_without_torch_and_pandas(tmp_path):
-    probe = "import sys, scaleinv.runs_command as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
+    probe = "import sys, scaleinv.report.commands.__main__ as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
     probe += "print(sorted({'torch', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)), file=sys.stderr)"
     shown = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert shown.stderr.strip() == "[]"
@@ -339,3 +340,54 @@ def test_export_leaves_out_what_is_not_done_and_says_so(runs):
     RunFolder(weight_run()).update_manifest(status="failed")
     assert runs("export", "--out", "all.csv") == ["all.csv: 9 rows of 2 runs, without 1 that are not done"]
     assert "none of these runs is done" in runs("export", "digits-weight")
+
+
+def cells_of(line):
+    return re.split(r" {2,}", line)
+
+
+def test_table_takes_the_best_over_what_is_neither_row_nor_column(runs):
+    head, *lines = runs("table", "space=weight,gspace_keep", "--rows", "space", "--columns", "dataset")
+    assert cells_of(head) == ["space", "digits"]
+    # losses as written by record(): loss x (1 + lr) x (1 + seed / 100) / 3 at the best epoch, the last
+    expected = {"gspace": [1.1 / 3, 1.1 * 1.01 / 3], "weight": [2 * 1.01 / 3, 2 * 1.01 * 1.01 / 3]}
+    for line, (space, losses) in zip(lines, expected.items(), strict=False):
+        mean, std = pd.Series(losses).mean(), pd.Series(losses).std()
+        assert [cell.strip().rstrip("*") for cell in cells_of(line)] == [space, f"{mean:.4g} ± {std:.2g}"]
+    assert lines[0].endswith("*")
+    assert "best over lr, chosen on the same seeds" in "\n".join(lines)
+    assert "n = 2 seeds" in lines[3]
+    csv = runs("table", "space=weight,gspace_keep", "--rows", "space", "--columns", "dataset", "--format", "csv")
+    assert csv[0] == "space,dataset,method,lr,mean,std,n,diverged"
+    assert csv[1].startswith('gspace,digits,"SGD / G, kept",0.1,')
+    assert csv[2].startswith("weight,digits,SGD / weight,0.01,")
+
+
+def test_table_refuses_to_put_two_configurations_into_one_cell(runs):
+    message = runs("table", "space=gspace", "--rows", "space", "--columns", "lr")
+    assert "two methods would share a cell: 'digits, SGD / G, " in message
+    assert len(runs("table", "space=gspace", "--rows", "space", "--columns", "hidden")) > 3
+    assert "did you mean space?" in runs("table", "--rows", "spce")
+    assert "did you mean val_loss?" in runs("table", "--measure", "val_los")
+
+
+def test_table_formats(runs):
+    markdown = runs("table", "space=weight,gspace_keep", "--format", "markdown")
+    assert markdown[0] == "| lr | SGD / G, kept | SGD / weight |"
+    assert markdown[2].startswith("| 0.01 |  | **0.6767 ± 0.0048** |")
+    latex = runs("table", "space=weight,gspace_keep", "--format", "latex")
+    assert r"0.01 &  & 0.6767 $\pm$ 0.0048 \\" in latex
+
+
+def test_table_marks_no_member_that_diverged(runs):
+    folder = RunFolder(weight_run())
+    text = folder.metrics.read_text()
+    # seed 0 of the better rate diverges in its last epoch
+    lines = [re.sub(r"^(.*,0.01,0,.*,2,.*),ok,$", r"\1,diverged,7", line) for line in text.splitlines()]
+    folder.metrics.write_text("\n".join(lines) + "\n")
+    folder.update_manifest(metrics_sha256=None)
+    _, *lines = runs("table", "space=weight", "--rows", "lr")
+    assert "(1 of 2 diverged)" in lines[0]
+    assert lines[1].endswith("*")
+    accuracy = runs("table", "space=weight", "--rows", "space", "--columns", "dataset", "--measure", "val_accuracy")
+    assert cells_of(accuracy[1])[1].startswith("0.5 ± 0")

@@ -93,7 +93,7 @@ def refuse_differences(records: pd.DataFrame, shown: Sequence[str] = ()) -> None
     Raises:
         UserError: names the key.
     """
-    for key in _settings(records, shown):
+    for key in settings_of(records, shown):
         texts = sorted(set(records[key].map(_text)))
         if len(texts) > 1:
             raise UserError(
@@ -108,7 +108,7 @@ def _columns(records: pd.DataFrame, *names: str) -> list[pd.Series]:
     return [records[name] if name in records else pd.Series(None, records.index, dtype=object) for name in names]
 
 
-def _settings(records: pd.DataFrame, shown: Sequence[str]) -> list[str]:
+def settings_of(records: pd.DataFrame, shown: Sequence[str]) -> list[str]:
     """List the columns that can distinguish methods: the keys, and the axes that are not drawn."""
     columns = [str(name) for name in records]
     keys = columns[columns.index("run") + 1 : columns.index("configuration")]
@@ -123,7 +123,7 @@ def _differences(named: pd.DataFrame, shown: Sequence[str]) -> pd.Series:
     optimizer among runs with the same optimizer name, a key of another choice (``start.sigma``) among runs with the
     same choice, and any other key among all runs. A setting that differs on one data set is named on all of them.
     """
-    settings = _settings(named, shown)
+    settings = settings_of(named, shown)
     axes = [name for name in settings if name in member_columns(named)]
     number = named.groupby(["experiment", "run", *axes], dropna=False).ngroup()
     arms = named[~number.duplicated()]

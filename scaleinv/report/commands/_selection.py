@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from scaleinv.report.commands._run import Run, runs_below
+from scaleinv.report.commands._run import DONE, Run, runs_below
 from scaleinv.report.keys import as_text, word
 from scaleinv.runs.errors import UserError
 from scaleinv.runs.records import MissingError
@@ -100,6 +100,14 @@ def require(runs: Sequence[Run], results: Path) -> None:
     """Refuse an empty selection."""
     if not runs:
         raise MissingError("no run is selected", results, "scaleinv-runs ls shows what there is")
+
+
+def require_done(runs: Sequence[Run], results: Path) -> list[Run]:
+    """Return the runs that are done; refuse if there are none."""
+    done = [run for run in runs if run.state == DONE]
+    if not done:
+        raise MissingError("none of these runs is done", results, "scaleinv-runs ls shows their states")
+    return done
 
 
 def _by_name(name: str, runs: Sequence[Run], results: Path) -> list[Run]:

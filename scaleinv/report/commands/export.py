@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaleinv.report.commands._run import DONE
-from scaleinv.report.commands._selection import add_selection, require, select
+from scaleinv.report.commands._selection import add_selection, require, require_done, select
 from scaleinv.runs.errors import UserError
 from scaleinv.runs.folder import write_atomically
 from scaleinv.runs.outcomes import complain, say
@@ -35,9 +34,7 @@ def run(options: argparse.Namespace) -> None:
     write = WRITERS[".csv"] if options.out is None else _writer(options.out, options.force)
     runs = select(options.words, options.results)
     require(runs, options.results)
-    done = [one for one in runs if one.state == DONE]
-    if not done:
-        raise UserError("none of these runs is done", options.results, "scaleinv-runs ls shows their states")
+    done = require_done(runs, options.results)
     table = load_records(*(one.path for one in done), keys=None).drop(columns="configuration")
     counts = f"{len(table):,} rows of {table['run'].nunique()} runs"
     if options.columns is not None:

@@ -19,7 +19,7 @@ EPILOG = """examples:
   scaleinv-runs show 169891f3
 
 scaleinv-runs COMMAND --help lists the options of a command."""
-COMMANDS = ("ls", "show", "export", "rm")
+COMMANDS = ("ls", "show", "table", "export", "rm")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
