@@ -1,5 +1,8 @@
 """Promise: data of a user's own train as ours do, are told apart by their content, and are refused in a sentence."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,8 +11,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from scaleinv.runs.config import compose
-from scaleinv.runs.datasets import load_dataset
-from scaleinv.runs.errors import ConfigError, DataError
+from scaleinv.runs.datasets import data_folder, load_dataset
+from scaleinv.runs.errors import ConfigError, DataError, UserError
 from scaleinv.runs.records import load_records
 from scaleinv.runs.run import run
 
@@ -254,3 +257,86 @@ def test_the_command_says_it_in_three_lines_and_starts_nothing(here, command):
     assert code == 2
     assert "needs images (channels, height, width), got inputs (2, 3, 4, 5)" in err
     assert not (here / "results").exists()
+
+
+FUNCTIONS = """
+import numpy as np
+from typing import Literal
+
+
+def clusters(count: int = 40, noise: float = 0.1, form: Literal["pair", "dict"] = "pair", seed: int = 0):
+    draw = np.random.default_rng(seed)
+    y = np.arange(count) % 2
+    x = y[:, None] + noise * draw.normal(size=(count, 3))
+    return (x, y) if form == "pair" else {"x": x, "y": y, "x_test": x[:9], "y_test": y[:9]}
+
+
+def required(count: int):
+    return 1 / 0
+
+
+def loose(*counts):
+    return counts
+
+
+def text():
+    return "no arrays"
+"""
+
+
+@pytest.fixture
+def functions(here, monkeypatch):
+    (here / "own_functions.py").write_text(FUNCTIONS)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(here)])
+    yield "dataset=own_functions:"
+    sys.modules.pop("own_functions", None)
+
+
+def test_a_function_gives_a_data_set_with_its_parameters_as_options(functions):
+    keys = [*QUICK, f"{functions}clusters", "optimizer.lr=0.3"]
+    config = compose([*keys, "dataset.noise=0.2"])
+    run(config)
+    records = load_records(config.folder)
+    assert set(records["dataset"]) == {"own_functions:clusters"}
+    assert records["val_loss"].iloc[-1] < records["val_loss"].iloc[0]
+    options = {key: config.resolved["dataset"][key] for key in ("count", "noise", "form", "seed", "holdout")}
+    assert options == {"count": 40, "noise": 0.2, "form": "pair", "seed": 0, "holdout": 0.2}
+    ids = [compose([*keys, one]).run_id for one in ("dataset.noise=0.2", "dataset.seed=1", "dataset.form=dict")]
+    assert ids[0] == config.run_id
+    assert len(set(ids)) == 3
+    data = load_dataset("own_functions:clusters", form="dict", normalise="dataset")
+    assert (len(data.train), len(data.val)) == (40, 9)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["clusters", "dataset.nose=0.2"], "did you mean dataset.noise"),
+        (["clusters", "dataset.count=2.5"], "dataset.count must be a whole number"),
+        (["clusters", "dataset.form=list"], "dataset.form must be one of pair, dict"),
+        (["required"], "dataset.count must be given"),
+        (["required", "dataset.count=1"], "own_functions:required raised ZeroDivisionError"),
+        (["loose"], "the parameter *counts"),
+        (["text"], "gives a str"),
+        (["absent"], "cannot be imported"),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_what_a_function_may_not_do_is_said(functions, overrides, words):
+    with pytest.raises(UserError) as caught:
+        compose([f"{functions}{overrides[0]}", *overrides[1:]])
+    assert words in str(caught.value)
+
+
+def test_the_default_folder_is_beside_or_the_users_cache(here, monkeypatch):
+    monkeypatch.delenv("SCALEINV_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "cache"))
+    assert data_folder() == here / "cache" / "scaleinv"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("HOME", str(here / "home"))
+    assert data_folder() == here / "home" / ".cache" / "scaleinv"
+    (here / "data").mkdir()
+    assert data_folder() == Path("data")
+    monkeypatch.setenv("SCALEINV_DATA", "given")
+    assert data_folder() == Path("given")

@@ -103,6 +103,8 @@ CLASSES = {
     "probe": ("scaleinv.probes", "Probe"),
     "task": ("scaleinv.runs.tasks", "Task"),
 }
+# The same with the group whose keys are not only those of its class.
+PARTS = {**CLASSES, "dataset": ("scaleinv.runs.datasets", "ImageSet")}
 
 
 @dataclass(frozen=True)
@@ -487,16 +489,24 @@ def _plain(composed: DictConfig) -> dict[str, Any]:
 
 def _named(node: Any, group: str, key: str) -> tuple[type, dict[str, Any]]:
     """Return the class that a node names, and the node's other keys."""
-    package, base = CLASSES[group]
     name = node.get("name") if isinstance(node, dict) else node
+    return class_named(group, name, key), {key: value for key, value in node.items() if key != "name"}
+
+
+def class_named(group: str, name: Any, key: str) -> type:
+    """Return the class of a group's part by its name.
+
+    Raises:
+        ConfigError: there is none; ``key`` is where the name stands.
+    """
+    package, base = PARTS[group]
     try:
-        cls = find(package, str(name), getattr(import_module(f"{package}.base"), base))
+        return find(package, str(name), getattr(import_module(f"{package}.base"), base))
     except LookupError as error:
         mend = str(error.args[0]) if ":" in str(name) else did_you_mean(str(name), names(package))
         raise ConfigError(f"there is no {group} {name!r}", f"{key}.name", mend) from error
     except TypeError as error:
         raise ConfigError(str(error), f"{key}.name", "name a class that can be made") from error
-    return cls, {key: value for key, value in node.items() if key != "name"}
 
 
 def _build(cls: type, options: Any, group: str, also: Sequence[str] = ()) -> Any:
@@ -539,17 +549,21 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
     if origin is dict:
         return isinstance(value, dict) and all(_fits(one, inner[1]) for one in value.values())
+    if origin is typing.Literal:
+        return value in inner
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return hint is Any or isinstance(value, hint)
+    return hint is Any or isinstance(value, origin or hint)
 
 
 def _words(hint: Any) -> str:
     inner = typing.get_args(hint)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return " or ".join(_words(one) for one in inner)
+    if typing.get_origin(hint) is typing.Literal:
+        return f"one of {', '.join(map(str, inner))}"
     if typing.get_origin(hint) is list:
         return f"a list, each {_words(inner[0])}"
     named = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Mapping: "a mapping"}

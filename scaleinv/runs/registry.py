@@ -4,7 +4,7 @@ import sys
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint
-from inspect import isabstract
+from inspect import isabstract, isfunction
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TypeVar
@@ -29,15 +29,17 @@ def find(package: str, name: str, base: type[T]) -> type[T]:
     Args:
         package: package of this project, e.g. ``scaleinv.spaces``; also the group of the entry points.
         name: a module of the package that defines exactly one such class, an entry point, or
-            ``package.module:Class``, which is imported from Python's path or the working directory.
+            ``package.module:Class``, which is imported from Python's path or the working directory; a function of a
+            project's own, where ``base.of_function`` makes a class of it.
         base: required base class.
 
     Raises:
         LookupError: there is none; the message lists the names that exist, or says why the import failed.
         TypeError: the object found is not a concrete subclass of ``base``.
     """
-    if (value := from_outside(package, name)) is not None:
-        return _checked(value, name, base)
+    point = EntryPoint(name, name, package) if ":" in name else installed(package).get(name)
+    if point is not None:
+        return _checked(_load(point), name, base)
     if name not in _modules(package):
         raise LookupError(f"there are {', '.join(names(package))}, and package.module:Class")
     module = import_module(f"{package}.{name}")
@@ -54,22 +56,6 @@ def find(package: str, name: str, base: type[T]) -> type[T]:
     return defined[0]
 
 
-def from_outside(package: str, name: str) -> object | None:
-    """Return what ``package.module:name``, or the name of an entry point, means; None for any other name.
-
-    Args:
-        package: group of the entry points.
-        name: see :func:`find`.
-
-    Raises:
-        LookupError: it cannot be imported; the message says why.
-    """
-    if ":" in name:
-        return _load(EntryPoint(name, name, package))
-    point = installed(package).get(name)
-    return None if point is None else _load(point)
-
-
 @lru_cache(maxsize=64)
 def _modules(package: str) -> frozenset[str]:
     path = import_module(package).__path__
@@ -82,11 +68,14 @@ def _load(point: EntryPoint) -> object:
         sys.path.append(here)
     try:
         return point.load()
-    except (ImportError, AttributeError) as error:
-        raise LookupError(f"{point.value} cannot be imported: {error}") from error
+    except Exception as error:  # whatever a module does when it is imported
+        kind = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
+        raise LookupError(f"{point.value} cannot be imported: {kind}{error}") from error
 
 
 def _checked(value: object, name: str, base: type[T]) -> type[T]:
+    if isfunction(value) and (of_function := getattr(base, "of_function", None)):
+        return of_function(value)
     if not (isinstance(value, type) and issubclass(value, base) and not isabstract(value)):
         raise TypeError(f"{name} is no concrete {base.__module__}.{base.__name__}")
     return value

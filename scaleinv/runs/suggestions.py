@@ -8,6 +8,9 @@ from pathlib import Path
 from scaleinv.runs.installed import installed
 from scaleinv.runs.plain_yaml import read_plain
 
+# Dotted keys of the parts that commands of this process have named by ``package.module:name``; they have no file.
+of_given_parts: set[str] = set()
+
 
 def conf_folder() -> Path:
     """Return ``conf/`` of this checkout or, if the package is installed without one, the copy inside the package."""
@@ -31,8 +34,8 @@ def conf_folders() -> list[Path]:
 
 
 def known_keys() -> list[str]:
-    """List every dotted key of the files in :func:`conf_folders`, except experiments."""
-    keys = set()
+    """List every dotted key of the files in :func:`conf_folders`, except experiments, and :data:`of_given_parts`."""
+    keys = set(of_given_parts)
     for folder in conf_folders():
         for path in folder.rglob("*.yaml"):
             group = path.relative_to(folder).parent.as_posix()

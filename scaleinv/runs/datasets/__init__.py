@@ -1,6 +1,5 @@
 """Data sets, one file each, and their splits and normalisation; a configuration names one by its module."""
 
-import inspect
 import os
 import sys
 from pathlib import Path
@@ -9,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scaleinv.runs.datasets._function import of_function
 from scaleinv.runs.datasets.base import Examples, ImageSet
 from scaleinv.runs.errors import DataError
-from scaleinv.runs.registry import find, from_outside
+from scaleinv.runs.registry import find
 from scaleinv.training.data import Dataset, Split
 
 PACKAGE = "scaleinv.runs.datasets"
@@ -89,9 +87,6 @@ def set_named(name: str) -> type[ImageSet]:
         DataError: there is none.
     """
     try:
-        value = from_outside(PACKAGE, name)
-        if inspect.isfunction(value):
-            return of_function(value)
         return find(PACKAGE, name, ImageSet)  # type: ignore[type-abstract]
     except LookupError as error:
         raise DataError(f"there is no data set {name!r}", "dataset.name", str(error.args[0])) from error

@@ -62,7 +62,8 @@ def of_function(function: Callable[..., Any]) -> type[ImageSet]:
             raise TypeError(f"{where} has the parameter {parameter.name}, a name that every data set uses itself")
         default = MISSING if parameter.default is parameter.empty else parameter.default
         given: Any = field(default_factory=default.copy) if isinstance(default, list | dict) else field(default=default)
-        options.append((parameter.name, hints.get(parameter.name, Any), given))
+        hint = hints.get(parameter.name, Any)
+        options.append((parameter.name, hint | None if default is None and hint is not Any else hint, given))
     members = {"function": staticmethod(function), "where": where}
     return make_dataclass(
         function.__name__, options, bases=(FunctionSet,), namespace=members, frozen=True, kw_only=True

@@ -3,10 +3,11 @@
 import hashlib
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from scaleinv.training.data import Split
 
@@ -93,6 +94,17 @@ class ImageSet(ABC):
         Raises:
             DataError: files are missing or damaged.
         """
+
+    @staticmethod
+    def of_function(function: Callable[..., Any]) -> "type[ImageSet]":
+        """Return a set of what a function returns; its parameters are the set's options.
+
+        Raises:
+            TypeError: a parameter cannot be given by name.
+        """
+        from scaleinv.runs.datasets._function import of_function
+
+        return of_function(function)
 
     def stamp(self) -> str:
         """Return a text that changes when the set has to be read again in the same process."""

@@ -1,0 +1,74 @@
+"""Let Hydra compose the keys of a part that a command names by ``package.module:name``, which has no YAML file."""
+
+from contextlib import suppress
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
+
+from hydra.core.object_type import ObjectType
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import OmegaConf
+
+from scaleinv.runs.errors import UserError
+from scaleinv.runs.plain_yaml import read_plain
+from scaleinv.runs.suggestions import conf_folder, of_given_parts
+
+# Group -> file whose keys, other than the options of its own class, every part of the group has.
+COMMON = {"dataset": "tensors", "optimizer": "sgd"}
+
+
+class GivenParts(ConfigSource):
+    """Files that are not there: ``dataset/package.module:name`` holds the options of that part, at their defaults."""
+
+    @staticmethod
+    def scheme() -> str:
+        """Return the scheme of the one place in Hydra's search path that this serves."""
+        return "given"
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether a path names a part so."""
+        group, _, name = config_path.partition("/")
+        return bool(group) and "/" not in name and ":" in name
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Return the keys of a part."""
+        group, _, name = config_path.removesuffix(".yaml").partition("/")
+        keys = keys_of(group, name)
+        of_given_parts.update(f"{group}.{key}" for key in keys)
+        return ConfigResult(self.provider, f"{self.scheme()}://{name}", OmegaConf.create(keys), {"package": None})
+
+    def is_group(self, config_path: str) -> bool:
+        """Return False: there is nothing to list."""
+        return False
+
+    def available(self) -> bool:
+        """Return True: there are no files that could be missing."""
+        return True
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Return no names."""
+        return []
+
+
+def keys_of(group: str, name: str) -> dict[str, Any]:
+    """Return the keys of a part of a user's own: the common ones, and its options, ``???`` where there is no default.
+
+    A part that cannot be found has no options; it is refused when the configuration is checked.
+    """
+    from scaleinv.runs.config import class_named
+
+    keys: dict[str, Any] = {}
+    if (common := COMMON.get(group)) is not None:
+        own = _options(class_named(group, common, group))
+        file = read_plain((conf_folder() / group / f"{common}.yaml").read_text()) or {}
+        keys = {key: value for key, value in file.items() if key not in own}
+    with suppress(UserError):
+        keys |= _options(class_named(group, name, group))
+    return keys | {"name": name}
+
+
+def _options(cls: type) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for field in fields(cls) if is_dataclass(cls) else ():
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        options[field.name] = "???" if default is MISSING else default
+    return options
