@@ -29,6 +29,7 @@ GROUPS = {
         "start",
         "augment",
         "number",
+        "gauge",
         "task",
         "loss",
         "penalty",
@@ -112,6 +113,7 @@ CHANGES = {
     "start.name": "start=rescaled",
     "augment.name": "augment=crop_flip",
     "number.name": "number=psb",
+    "gauge.name": "gauge=balance",
     "loss.name": "loss=mean_squared_error",
     "penalties": "penalties=[l2_weights]",
     "probes": "probes=[roots]",
@@ -167,7 +169,7 @@ def test_released_runs_keep_their_ids(folder):
     paths = sorted((RELEASE / folder).rglob("config.yaml"))[:40]
     assert paths
     new = {"schedule": {"name": "constant"}, "loss": {"name": "cross_entropy"}, "penalties": []}
-    new |= {"augment": {"name": "none"}, "number": {"name": "float"}}
+    new |= {"augment": {"name": "none"}, "number": {"name": "float"}, "gauge": {"name": "none"}}
     for path in paths:
         old = OmegaConf.to_container(OmegaConf.load(path))
         hashed = [

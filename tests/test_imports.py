@@ -17,6 +17,7 @@ FLOORS = [
     "patterns",
     "numbers",
     "augmentations",
+    "gauging",
     "losses",
     "schedules",
     "spaces",
@@ -28,7 +29,7 @@ FLOORS = [
     "binarization",
     "extrinsic",
 ]
-BESIDE = {"augmentations", "losses", "schedules", "optim", "starts", "penalties", "probes"}
+BESIDE = {"augmentations", "gauging", "losses", "schedules", "optim", "starts", "penalties", "probes"}
 # What only the runs and the report may know.
 OUTSIDE = {"hydra", "omegaconf", "pandas", "matplotlib", "pathlib", "os", "json", "csv"}
 

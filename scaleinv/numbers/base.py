@@ -19,9 +19,11 @@ class Number(ABC):
     So are the scores in the records: those of the network with weights as they are read.
 
     Attributes:
+        is_exact: whether the network computes with the weights themselves.
         can_be_captured: whether a GPU can replay a step with these numbers; not if it draws new ones at every step.
     """
 
+    is_exact: ClassVar[bool] = False
     can_be_captured: ClassVar[bool] = True
 
     @abstractmethod

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scaleinv.optim import _foreach as foreach
-from scaleinv.optim.base import GradientTransformation, Point, State, zeros_like
+from scaleinv.optim.base import UNCHANGED, GradientTransformation, Point, Powers, State, zeros_like
 from scaleinv.spaces.base import Coords
 from scaleinv.symmetry.members import PerMember
 
@@ -14,7 +14,9 @@ from scaleinv.symmetry.members import PerMember
 Metric = Callable[[Point, State], dict[str, Tensor]]
 
 
-def steepest(metric: Metric, momentum: PerMember, init: Callable[[Coords], State]) -> GradientTransformation:
+def steepest(
+    metric: Metric, momentum: PerMember, init: Callable[[Coords], State], powers: Powers | None = None
+) -> GradientTransformation:
     """Divide gradients by the diagonal metric kappa of the weights, carried over to the coordinates.
 
     The direction is ``g / kappa``, and with momentum ``b / sqrt(kappa)`` with ``b <- momentum b + g / sqrt(kappa)``.
@@ -26,6 +28,7 @@ def steepest(metric: Metric, momentum: PerMember, init: Callable[[Coords], State
         metric: computes kappa by the weights; see :data:`Metric`.
         momentum: decay of the buffer; 0 keeps none.
         init: makes the metric's own state, a nest of tensors.
+        powers: how that state follows a change of the gauge; see :class:`GradientTransformation`.
     """
     has_momentum = isinstance(momentum, Tensor) or momentum != 0
 
@@ -50,7 +53,7 @@ def steepest(metric: Metric, momentum: PerMember, init: Callable[[Coords], State
             foreach.div_(gs, ks)
         return grads, state
 
-    return GradientTransformation(start, update)
+    return GradientTransformation(start, update, (powers or {}) | {"momentum": UNCHANGED})
 
 
 def _without_zeros(kappa: Tensor) -> Tensor:

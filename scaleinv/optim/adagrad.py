@@ -3,7 +3,16 @@
 from dataclasses import dataclass
 
 from scaleinv.optim import _foreach as foreach
-from scaleinv.optim.base import GradientTransformation, Optimizer, Point, State, add_decayed, chain, zeros_like
+from scaleinv.optim.base import (
+    LIKE_SQUARED_GRADIENTS,
+    GradientTransformation,
+    Optimizer,
+    Point,
+    State,
+    add_decayed,
+    chain,
+    zeros_like,
+)
 from scaleinv.spaces.base import Coords
 from scaleinv.symmetry.members import PerMember
 
@@ -39,4 +48,4 @@ def scale_by_sum(eps: PerMember) -> GradientTransformation:
         foreach.div_(gs, roots)
         return grads, state
 
-    return GradientTransformation(init, update)
+    return GradientTransformation(init, update, {"sum": LIKE_SQUARED_GRADIENTS})

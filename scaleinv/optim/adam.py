@@ -5,7 +5,18 @@ from dataclasses import dataclass
 import torch
 
 from scaleinv.optim import _foreach as foreach
-from scaleinv.optim.base import GradientTransformation, Optimizer, Point, State, add_decayed, chain, zeros_like
+from scaleinv.optim.base import (
+    LIKE_GRADIENTS,
+    LIKE_SQUARED_GRADIENTS,
+    UNCHANGED,
+    GradientTransformation,
+    Optimizer,
+    Point,
+    State,
+    add_decayed,
+    chain,
+    zeros_like,
+)
 from scaleinv.spaces.base import Coords
 from scaleinv.symmetry.members import PerMember
 
@@ -53,4 +64,5 @@ def scale_by_adam(beta1: PerMember, beta2: PerMember, eps: PerMember) -> Gradien
         foreach.adam_(list(direction.values()), list(grads.values()), means, squares, state["step"], beta1, beta2, eps)
         return direction, state
 
-    return GradientTransformation(init, update)
+    powers = {"mean": LIKE_GRADIENTS, "square": LIKE_SQUARED_GRADIENTS, "step": UNCHANGED}
+    return GradientTransformation(init, update, powers)

@@ -20,6 +20,10 @@ from scaleinv.symmetry.network import Network
 
 # Nested dicts with tensors as leaves, which is what a checkpoint can store.
 State = dict[str, Any]
+# How parts of a state follow when weights become ``r w``, r a number per weight: one that is multiplied by r^p has the
+# power p. A power stands for everything below its key.
+Powers = dict[str, Any]
+LIKE_WEIGHTS, UNCHANGED, LIKE_GRADIENTS, LIKE_SQUARED_GRADIENTS = 1, 0, -1, -2
 
 
 @dataclass
@@ -62,14 +66,18 @@ class GradientTransformation(NamedTuple):
         update: ``(grads, state, point) -> (direction, state)``. It owns ``grads`` and ``state``; it returns the state
             in the same tensors; the direction shares no memory with it. The direction is zero where gradients and
             coordinates are zero. See :func:`kept`, which enforces this.
+        powers: for every key of the state how it follows a change of the gauge: what it would be if all gradients so
+            far had been taken at the rescaled weights (:data:`LIKE_GRADIENTS` for sums of gradients). None if nobody
+            has said; such a rule with a state refuses gauges.
     """
 
     init: Callable[[Coords], State]
     update: Callable[[Coords, State, Point], tuple[Coords, State]]
+    powers: Powers | None = None
 
 
 # The direction is the gradient. Where ``rule is IDENTITY``, a step need not write the gradient out.
-IDENTITY = GradientTransformation(lambda coords: {}, lambda grads, state, point: (grads, state))
+IDENTITY = GradientTransformation(lambda coords: {}, lambda grads, state, point: (grads, state), {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +121,7 @@ def add_decayed(weight_decay: PerMember) -> GradientTransformation:
         foreach.add_(list(grads.values()), [coords[n] for n in grads], alpha=weight_decay)
         return grads, state
 
-    return GradientTransformation(lambda coords: {}, update)
+    return GradientTransformation(lambda coords: {}, update, {})
 
 
 def chain(*rules: GradientTransformation) -> GradientTransformation:
@@ -130,7 +138,8 @@ def chain(*rules: GradientTransformation) -> GradientTransformation:
             grads, state[key] = rule.update(grads, state[key], point)
         return grads, state
 
-    return GradientTransformation(init, update)
+    powers = {key: rule.powers for key, rule in active.items()}
+    return GradientTransformation(init, update, None if None in powers.values() else powers)
 
 
 def forgetful(rule: GradientTransformation) -> GradientTransformation:
@@ -142,7 +151,7 @@ def forgetful(rule: GradientTransformation) -> GradientTransformation:
         direction, _ = rule.update(grads, rule.init(grads), point)
         return direction, state
 
-    return GradientTransformation(lambda coords: {}, update)
+    return GradientTransformation(lambda coords: {}, update, {})
 
 
 def kept(rule: GradientTransformation, name: str) -> GradientTransformation:
@@ -196,7 +205,7 @@ def kept(rule: GradientTransformation, name: str) -> GradientTransformation:
             is_checked = True
         return direction, state
 
-    return GradientTransformation(init, update)
+    return GradientTransformation(init, update, rule.powers)
 
 
 def _is_own(state: State, new: State) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from scaleinv.optim._signs import random_signs
 from scaleinv.optim._steepest import steepest
-from scaleinv.optim.base import GradientTransformation, Optimizer, Point, State, add_decayed, chain
+from scaleinv.optim.base import UNCHANGED, GradientTransformation, Optimizer, Point, State, add_decayed, chain
 from scaleinv.spaces.base import Coords
 from scaleinv.symmetry.complexity import COVARIANCE, Complexity
 from scaleinv.symmetry.members import PerMember
@@ -66,4 +66,4 @@ class DDPSGD(Optimizer):
                 signs = lambda group, nodes: random_signs(state["step"], group, (self.probes, nodes), some.dtype)  # noqa: E731
             return complexity.curvature(point.network, point.weights, point.images, point.statistics, signs)
 
-        return chain(steepest(metric, self.momentum, init), add_decayed(self.weight_decay))
+        return chain(steepest(metric, self.momentum, init, {"step": UNCHANGED}), add_decayed(self.weight_decay))

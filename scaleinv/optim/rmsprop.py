@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 
 from scaleinv.optim import _foreach as foreach
-from scaleinv.optim.base import GradientTransformation, Optimizer, Point, State, add_decayed, chain, zeros_like
+from scaleinv.optim.base import (
+    LIKE_SQUARED_GRADIENTS,
+    UNCHANGED,
+    GradientTransformation,
+    Optimizer,
+    Point,
+    State,
+    add_decayed,
+    chain,
+    zeros_like,
+)
 from scaleinv.optim.sgd import momentum
 from scaleinv.spaces.base import Coords
 from scaleinv.symmetry.members import PerMember
@@ -27,7 +37,8 @@ class RMSprop(Optimizer):
 
     def rule(self) -> GradientTransformation:
         """Return L2 regularisation followed by RMSprop's rule and momentum."""
-        return chain(add_decayed(self.weight_decay), scale_by_rms(self.alpha, self.eps), momentum(self.momentum))
+        own = scale_by_rms(self.alpha, self.eps)
+        return chain(add_decayed(self.weight_decay), own, momentum(self.momentum, power=UNCHANGED))
 
 
 def scale_by_rms(alpha: PerMember, eps: PerMember) -> GradientTransformation:
@@ -45,4 +56,4 @@ def scale_by_rms(alpha: PerMember, eps: PerMember) -> GradientTransformation:
         foreach.div_(gs, roots)
         return grads, state
 
-    return GradientTransformation(init, update)
+    return GradientTransformation(init, update, {"square": LIKE_SQUARED_GRADIENTS})

@@ -66,7 +66,7 @@ def at_worst(rho: PerMember, eta: PerMember | None) -> GradientTransformation:
         second = point.gradient(weights)
         return chart.pullback_(chart.begin(weights), second), state
 
-    return GradientTransformation(lambda coords: {}, update)
+    return GradientTransformation(lambda coords: {}, update, {})
 
 
 def _size(name: str, c: Tensor, graph: Graph, eta: PerMember | None) -> Tensor:

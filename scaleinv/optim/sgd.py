@@ -8,6 +8,7 @@ from torch import Tensor
 from scaleinv.optim import _foreach as foreach
 from scaleinv.optim.base import (
     IDENTITY,
+    LIKE_GRADIENTS,
     GradientTransformation,
     Optimizer,
     Point,
@@ -44,8 +45,14 @@ class SGD(Optimizer):
         return chain(add_decayed(self.weight_decay), momentum(self.momentum, self.nesterov))
 
 
-def momentum(decay: PerMember, nesterov: bool = False) -> GradientTransformation:
-    """Accumulate ``b <- decay b + g``; the direction is b, or ``g + decay b`` with Nesterov."""
+def momentum(decay: PerMember, nesterov: bool = False, power: int = LIKE_GRADIENTS) -> GradientTransformation:
+    """Accumulate ``b <- decay b + g``; the direction is b, or ``g + decay b`` with Nesterov.
+
+    Args:
+        decay: the decay.
+        nesterov: whether to use Nesterov's momentum.
+        power: how g follows a change of the gauge; see :class:`GradientTransformation`.
+    """
     if not isinstance(decay, Tensor) and decay == 0:
         return IDENTITY
 
@@ -62,4 +69,4 @@ def momentum(decay: PerMember, nesterov: bool = False) -> GradientTransformation
             foreach.copy_(gs, buffers)
         return grads, state
 
-    return GradientTransformation(init, update)
+    return GradientTransformation(init, update, {"momentum": power})

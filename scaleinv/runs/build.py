@@ -16,6 +16,7 @@ from scaleinv.schedules import Schedule
 from scaleinv.symmetry.network import Network
 from scaleinv.training.cell import Cell
 from scaleinv.training.data import Dataset
+from scaleinv.training.regauge import check_gauge
 
 # The network that was built last.
 _built: dict[str, Network] = {}
@@ -27,7 +28,7 @@ def build_cell(config: Config) -> Cell:
     """Load the data onto the device and build the cell.
 
     Raises:
-        ConfigError: the space cannot take the network, or the schedule does not fit into the run.
+        ConfigError: space, network, optimizer and gauge do not go together, or the schedule does not fit into the run.
         DataError: the data set is missing or damaged.
     """
     dataset = build_dataset(config)
@@ -50,6 +51,7 @@ def build_cell(config: Config) -> Cell:
         start=config.start,
         augment=config.augment,
         number=config.number,
+        gauge=config.gauge,
         probes=config.probes,
         schedule=config.schedule,
         epochs=config.epochs,
@@ -57,6 +59,13 @@ def build_cell(config: Config) -> Cell:
         penalties=config.penalties,
         kept=lambda name, member: kept_weights(name, member, config.folder.parent),
     )
+    try:
+        rule = config.optimizer.transformation()
+        check_gauge(config.gauge, config.space, config.number, network.graph, rule, config.labels["optimizer"])
+    except ValueError as error:
+        raise ConfigError(
+            str(error), f"gauge={config.resolved['gauge']['name']}", "set gauge=none, or change the other"
+        ) from error
     try:
         for schedule in _schedules(config):
             schedule.check(cell.steps_per_epoch, cell.epochs)

@@ -30,6 +30,7 @@ from scaleinv.runs.suggestions import conf_folders, did_you_mean
 
 if TYPE_CHECKING:
     from scaleinv.augmentations.base import Augmentation
+    from scaleinv.gauging.base import Gauge
     from scaleinv.losses.base import Loss
     from scaleinv.networks.base import Architecture
     from scaleinv.numbers.base import Number
@@ -67,6 +68,7 @@ FORMERLY: dict[str, Any] = {
     "augment.name": "none",
     "number.name": "float",
     "dataset.split_seed": 0,
+    "gauge.name": "none",
 }
 # Key of an axis that every run has -> its column in the records. Any other option per member is an axis if it is given
 # as a list; its column is named after its key.
@@ -78,7 +80,10 @@ PATHS = ("path", "test_path")
 # Top-level groups that are not keys of a run: Hydra's own, and the budget that experiments refer to.
 BESIDE = {"hydra", "study"}
 # Groups in which a file is chosen by name. The choice is recorded because a preset's keys do not contain its name.
-CHOICES = ("dataset", "network", "space", "optimizer", "schedule", "start", "augment", "number", "loss", "task")
+CHOICES = (
+    *("dataset", "network", "space", "optimizer", "schedule", "start", "augment", "number", "gauge"),
+    *("loss", "task"),
+)
 # Numbers of a run that a search over runs can minimise.
 OBJECTIVES = ("best_val_loss", "last_val_loss", "none")
 # Longest name of a folder on the file systems in use.
@@ -98,6 +103,7 @@ CLASSES = {
     "start": ("scaleinv.starts", "Start"),
     "augment": ("scaleinv.augmentations", "Augmentation"),
     "number": ("scaleinv.numbers", "Number"),
+    "gauge": ("scaleinv.gauging", "Gauge"),
     "loss": ("scaleinv.losses", "Loss"),
     "penalty": ("scaleinv.penalties", "Penalty"),
     "probe": ("scaleinv.probes", "Probe"),
@@ -140,6 +146,7 @@ class Config:
         start: what is done to the drawn weights before training.
         number: format that the network reads its weights in.
         augment: changes of the training images, drawn anew for every epoch.
+        gauge: choice of other weights of the same function, between the steps.
         loss: loss function.
         penalties: terms added to the loss, by name.
         probes: further measurements.
@@ -163,6 +170,7 @@ class Config:
     start: "Start"
     augment: "Augmentation"
     number: "Number"
+    gauge: "Gauge"
     loss: "Loss"
     penalties: Mapping[str, "Penalty"]
     probes: tuple["Probe", ...]

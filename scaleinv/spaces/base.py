@@ -13,6 +13,7 @@ Quantities that both maps need are computed from the weights once per step, in a
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -49,7 +50,14 @@ class UnsupportedSpaceError(ValueError):
 
 
 class ParameterSpace(ABC):
-    """A way to put coordinates on a network's weights. Subclasses are frozen dataclasses of options."""
+    """A way to put coordinates on a network's weights. Subclasses are frozen dataclasses of options.
+
+    Attributes:
+        has_gauges: whether the coordinates are the weights, so that other weights of the same function are another
+            place to train from. Where coordinates depend on the orbit alone, a change of the gauge changes nothing.
+    """
+
+    has_gauges: ClassVar[bool] = False
 
     @property
     def ignored(self) -> Mapping[str, str]:

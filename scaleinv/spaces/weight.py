@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -14,6 +15,8 @@ from scaleinv.symmetry.group import require_finite
 @dataclass(frozen=True)
 class WeightSpace(ParameterSpace):
     """The ordinary parametrisation; not invariant under rescaling."""
+
+    has_gauges: ClassVar[bool] = True
 
     def chart(self, graph: Graph, weights: Weights) -> Chart:
         """Return the identity chart."""

@@ -12,6 +12,8 @@ from scaleinv.symmetry.group import require_finite, rescale
 from scaleinv.symmetry.quotient import Links, links, merged
 
 Dead = Literal["refuse", "keep"]
+# Largest |log lambda| for which squares of scales stay in the range of float64.
+_FARTHEST = 300.0
 
 
 def balance(
@@ -47,9 +49,23 @@ def balance(
 
 
 def balancing_scales(
-    graph: Graph, weights: Weights, tolerance: float = 1e-12, steps: int = 200, dead: Dead = "refuse"
+    graph: Graph,
+    weights: Weights,
+    tolerance: float = 1e-12,
+    steps: int = 200,
+    dead: Dead = "refuse",
+    unreached: Literal["refuse", "nan"] = "refuse",
 ) -> Tensor:
-    """Return the scales of :func:`balance`, ``(*members, K)`` in float64."""
+    """Return the scales of :func:`balance`, ``(*members, K)`` in float64.
+
+    Args:
+        graph: see :func:`balance`.
+        weights: see :func:`balance`.
+        tolerance: see :func:`balance`.
+        steps: see :func:`balance`.
+        dead: see :func:`balance`.
+        unreached: what becomes of members that have not converged: ``refuse`` them, or return NaN for them alone.
+    """
     squares = links(graph, weights, "sum of squares")
     if not all(link.values.isfinite().all() for link in squares):
         require_finite(weights)
@@ -65,8 +81,9 @@ def balancing_scales(
     free = is_alive.double()
     free[..., 0] = 0
     energy = Energy(flow, free, group_blocks(graph))
-    start = energy.of_groups().minimise(torch.zeros((), dtype=free.dtype, device=free.device), 0.1, steps)
-    logs = energy.minimise(start[..., energy.groups], tolerance, steps)
+    zero, strict = torch.zeros((), dtype=free.dtype, device=free.device), unreached == "refuse"
+    start = energy.of_groups().minimise(zero, 0.1, steps, strict)
+    logs = energy.minimise(start[..., energy.groups], tolerance, steps, strict)
     return torch.ldexp(logs.exp(), exponents)[..., 1:]
 
 
@@ -97,18 +114,24 @@ class Energy:
         free = (self._by_group(self.free, number) > 0).to(ones)
         return Energy([Links(flow, each[:, None], each[None])], free, each)
 
-    def minimise(self, start: Tensor, tolerance: float, steps: int) -> Tensor:
-        """Return the minimum, found by Newton's method from ``start``."""
+    def minimise(self, start: Tensor, tolerance: float, steps: int, strict: bool = True) -> Tensor:
+        """Return the minimum, found by Newton's method from ``start``; without ``strict`` NaN where it is not."""
         logs, worst = start * self.free, 0.0
+        is_lost = torch.zeros_like(logs[..., :1], dtype=torch.bool)
         for _ in range(steps):
+            if not strict:
+                is_lost = is_lost | ~(logs.abs() < _FARTHEST).all(-1, keepdim=True)
+                logs = torch.where(is_lost, 0.0, logs)
             factors = (2 * logs).exp()
             into, out = (self.sums(factors, 1 / factors, end) for end in ("head", "tail"))
-            gap = torch.where(self.free > 0, out.log() - into.log(), 0.0)
+            gap = torch.where((self.free > 0) & ~is_lost, out.log() - into.log(), 0.0)
             worst = gap.abs().max().item()
             if worst <= tolerance:
-                return logs
+                return logs.masked_fill(is_lost, torch.nan)
             direction = self.solve(factors, into + out, self.free * (out - into) / 2, min(0.1, worst))
             logs = logs + self._length(logs, direction) * direction
+        if not strict:
+            return logs.masked_fill(is_lost | ~(gap.abs() <= tolerance).all(-1, keepdim=True), torch.nan)
         raise RuntimeError(f"no balanced gauge after {steps} steps: |log(in / out)| is still {worst:.1e}")
 
     def sums(self, at_head: Tensor, at_tail: Tensor, end: Literal["head", "tail"]) -> Tensor:

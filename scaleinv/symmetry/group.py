@@ -26,6 +26,23 @@ def rescale(graph: Graph, weights: Weights, scales: Tensor) -> dict[str, Tensor]
     }
 
 
+def rescale_(graph: Graph, tensors: Weights, scales: Tensor, power: int = 1) -> None:
+    """Multiply tensors by ``(lambda_head / lambda_tail)^power`` in place, computed in float64.
+
+    Power 1 is :func:`rescale`, for weights; -1 is how gradients follow, -2 how their squares do.
+
+    Args:
+        graph: graph of the network.
+        tensors: ``(*members, own shape)`` by the names of the weights.
+        scales: positive, float64, ``(*members, K)``.
+        power: the exponent.
+    """
+    scales = torch.nn.functional.pad(scales, (1, 0), value=1.0) ** power
+    for name, t in tensors.items():
+        edges = graph.edges[name]
+        t.copy_(t.double() * edges.at_heads(scales) / edges.at_tails(scales))
+
+
 def random_scales(
     graph: Graph,
     sigma: float = 1.0,

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from scaleinv.symmetry.graph import Edges, Graph, Weights
 
+End = Literal["head", "tail"]
+ENDS: tuple[End, End] = ("head", "tail")
+
 # Entries that are converted to float64 at a time: few enough to stay in a core's cache.
 _CHUNK = 2**16
 
@@ -94,6 +97,14 @@ class Links:
             found = found.amax(-1 if end == "head" else -2)
         lowest = torch.full_like(at_head, -torch.inf)
         return lowest.scatter_reduce(-1, getattr(self, end).flatten().expand(found.shape), found, "amax")
+
+
+def rescaled_sums(listed: Sequence[Links], factors: Tensor, end: End) -> Tensor:
+    """Add up ``values * factors[head] / factors[tail]`` of all links by the class at one end, ``(*members, K + 1)``."""
+    total, inverse = torch.zeros_like(factors), 1 / factors
+    for link in listed:
+        link.add_sums_(total, factors, inverse, end)
+    return total
 
 
 def merged(listed: Sequence[Links]) -> list[Links]:

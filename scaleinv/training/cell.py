@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from scaleinv.augmentations import Augmentation, NoAugmentation
+from scaleinv.gauging import Gauge, NoGauge
 from scaleinv.losses import CrossEntropy, Loss
 from scaleinv.numbers import FloatNumber, Number
 from scaleinv.optim.base import Optimizer
@@ -70,6 +71,7 @@ class Cell:
         kept: see :class:`scaleinv.probes.base.Scene`.
         number: format that the network reads its weights in.
         augment: changes of the training images, drawn anew for every epoch.
+        gauge: choice of other weights of the same function, between the steps.
     """
 
     network: Network
@@ -88,6 +90,7 @@ class Cell:
     kept: Callable[[str, Member], dict[str, Tensor]] = no_kept_weights
     number: Number = field(default_factory=FloatNumber)
     augment: Augmentation = field(default_factory=NoAugmentation)
+    gauge: Gauge = field(default_factory=NoGauge)
 
     @property
     def members(self) -> list[Member]:

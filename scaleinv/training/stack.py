@@ -24,6 +24,7 @@ from scaleinv.training.cell import LR, Cell, Member
 from scaleinv.training.data import Epoch, Slab, Split
 from scaleinv.training.engine import Engine
 from scaleinv.training.evaluate import Evaluator, slab_bytes, total
+from scaleinv.training.regauge import check_gauge, regauge_
 from scaleinv.training.trial import Trial
 
 
@@ -149,6 +150,7 @@ class Stack:
         self._progress = Progress(self.lrs.new_zeros(()), cell.steps_per_epoch, cell.epochs)
         cell.optimizer.check(network)
         self.rule = cell.optimizer.transformation()
+        check_gauge(cell.gauge, cell.space, cell.number, graph, self.rule, type(cell.optimizer).__name__)
         self.state = self.rule.init(self.weights)
         count = len(members)
         # The buffers of a module (running statistics) are stacked per member; they are not coordinates.
@@ -317,6 +319,8 @@ class Stack:
             for start in range(0, index.shape[1], size):
                 batch = slice(start, start + size)
                 watching = [r for every, r in self._readings if r.watches and is_due(step, every, steps)]
+                if self.cell.gauge.is_due(step):
+                    self._regauge(images[:, batch], targets[..., batch])
                 logits[..., batch].copy_(self._run(images[:, batch], targets[..., batch], watching))
                 step += 1
                 self._look(step)
@@ -324,6 +328,11 @@ class Stack:
                     after_step()
             parts.append(self._take_note(loss.score(logits, labels)))
         return total(parts)
+
+    def _regauge(self, images: Tensor, targets: Tensor) -> None:
+        """Change the gauge before a step at a batch. It is no part of the step: a captured one goes on from there."""
+        gradient = partial(self._gradient_at, images, targets, self.weights)
+        regauge_(self.cell.gauge, self.scene.network.graph, self.weights, self.state, self.rule, gradient)
 
     def _look(self, step: int) -> None:
         """Let the probes with ``every`` above 1 look at the weights when ``step`` is their turn."""
