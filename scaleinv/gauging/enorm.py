@@ -20,16 +20,16 @@ class ENormGauge(Repeated):
     ``lambda = sqrt(out / (c in))`` with the p-norms of the weights out of it and into it as the layers before have left
     them: for a moment ``out = c in``. With c = 1 and p = 2 many cycles lead to the least sum of squares of the orbit.
 
-    As in the authors' public code, biases do not count in the norms. Unlike there, they are rescaled with their nodes
-    and the state of every optimizer is carried along, without which the function and the method would change, and the
-    layer before the outputs is balanced too, as in their paper.
+    As in the authors' public code, biases and parameters of batch norm do not count. Unlike there, biases are rescaled
+    with their nodes, or the function would change; the state of every optimizer is carried along; and the layer before
+    the outputs is balanced too.
 
     Attributes:
         first: as in :class:`Repeated`; the published method begins after the first step.
         cycles: number of passes over all layers; the published method takes one.
         c: ratio of the norms, or one per member; greater than 0.
         p: exponent of the norms; greater than 0.
-        biases: whether biases count in the norms.
+        biases: whether tensors of one dim count: biases, and the parameters of batch norm.
     """
 
     first: int = 1
