@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from scaleinv.schedules.base import Schedule
     from scaleinv.spaces.base import ParameterSpace
     from scaleinv.starts.base import Start
+    from scaleinv.trackers.base import Tracker
 
-# Keys that are not part of a run's identity: WITHOUT_EFFECT change no result, ROUND_OFF change only round-off.
+# Keys and groups that are not part of a run's identity: WITHOUT_EFFECT change no result, ROUND_OFF change only round-off.
 WITHOUT_EFFECT = {
     "name",
     "results",
@@ -57,6 +58,7 @@ WITHOUT_EFFECT = {
     # dataset.checksum stands for the files.
     "dataset.path",
     "dataset.test_path",
+    "tracker",
 }
 ROUND_OFF = {"device", "threads", "chunk", "capture"}
 # Keys added later, with the value that reproduces the earlier behaviour. At that value they are not part of a run's
@@ -108,6 +110,7 @@ CLASSES = {
     "penalty": ("scaleinv.penalties", "Penalty"),
     "probe": ("scaleinv.probes", "Probe"),
     "task": ("scaleinv.runs.tasks", "Task"),
+    "tracker": ("scaleinv.trackers", "Tracker"),
 }
 # The same with the group whose keys are not only those of its class.
 PARTS = {**CLASSES, "dataset": ("scaleinv.runs.datasets", "ImageSet")}
@@ -151,6 +154,7 @@ class Config:
         penalties: terms added to the loss, by name.
         probes: further measurements.
         task: the procedure to run.
+        tracker: where the rows are shown while the run trains.
         axes: numbers of every axis of the grid, by key, learning rates last. ``space.value`` is an axis if the space
             reads it, any other option per member if it has several numbers.
         seeds: one replicate of the grid per seed.
@@ -175,6 +179,7 @@ class Config:
     penalties: Mapping[str, "Penalty"]
     probes: tuple["Probe", ...]
     task: "Task"
+    tracker: "Tracker"
     axes: Mapping[str, tuple[float, ...]]
     seeds: tuple[int, ...]
     name: str
@@ -228,7 +233,11 @@ class Config:
 def identity(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """Return the leaves that can change a run's result, by dotted key."""
     skipped = WITHOUT_EFFECT | ROUND_OFF | READ_ELSEWHERE
-    return {key: value for key, value in leaves(resolved) if key not in skipped and FORMERLY.get(key, ...) != value}
+    return {
+        key: value
+        for key, value in leaves(resolved)
+        if skipped.isdisjoint((key, key.partition(".")[0])) and FORMERLY.get(key, ...) != value
+    }
 
 
 def leaves(nest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

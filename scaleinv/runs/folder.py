@@ -1,7 +1,7 @@
 """The folder of one run: a process killed at any moment neither loses nor doubles a row. Does not import torch.
 
 ``results/<name>/<run id>/`` holds ``config.yaml``, ``command.txt``, ``manifest.json``, ``metrics.csv`` (a function
-of the configuration alone) and ``timing.csv``; while a run is unfinished, the last two checkpoints; and after a failure
+of the configuration alone), ``timing.csv`` and, with a tracker, ``tracker.json``; while a run is unfinished, the last two checkpoints; and after a failure
 ``error.txt``. Other files in it are never touched, and nothing is written through a symbolic link.
 """
 
@@ -33,7 +33,7 @@ MANIFEST_VERSION = 1
 FILES = (
     *("manifest.json", "config.yaml", "command.txt", "metrics.csv", "timing.csv"),
     *("checkpoint.bin", "checkpoint.previous.bin", "checkpoint.part"),
-    *("weights.safetensors", "arrays.safetensors", "error.txt"),
+    *("weights.safetensors", "arrays.safetensors", "tracker.json", "error.txt"),
 )
 # Tensors beside the CSV: ``<kind>.safetensors``; until the run ends, a folder ``<kind>`` with one file per stack.
 KINDS = WEIGHTS, ARRAYS = ("weights", "arrays")
@@ -115,6 +115,7 @@ class RunFolder:
         self.path = path
         self.metrics = path / "metrics.csv"
         self.timing = path / "timing.csv"
+        self.tracker = path / "tracker.json"
         self._checkpoint = path / "checkpoint.bin"
         self._previous = path / "checkpoint.previous.bin"
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -11,6 +12,12 @@ from scaleinv.runs.outcomes import complain
 
 # Least seconds, and least share of the run, between two plain lines: some twenty lines at most.
 SECONDS, PART = 10.0, 0.05
+
+
+def note(text: str) -> None:
+    """Print a note on stderr, above the progress bar if there is one."""
+    with suppress(OSError):
+        tqdm.write(f"note: {text}", file=sys.stderr)
 
 
 class Meter(Protocol):

@@ -9,6 +9,7 @@ from scaleinv.runs.environment import checkout, pick_device, set_up
 from scaleinv.runs.errors import RunFailedError, UserError, file_trouble
 from scaleinv.runs.folder import DamagedError, RunFolder, now, write_atomically
 from scaleinv.runs.outcomes import complain
+from scaleinv.runs.progress import note
 from scaleinv.runs.provenance import changes, sources
 
 
@@ -26,11 +27,15 @@ def run(config: Config) -> str:
         RunFailedError: the run stopped; the traceback is in the folder's ``error.txt``.
     """
     folder = RunFolder(config.folder)
+    config.tracker.check()
+    if config.tracker.is_on and not config.task.is_tracked:
+        note(f"task={config.choices['task']} has no epochs, so its tracker gets nothing")
     set_up(pick_device(config.device), config.threads, config.tf32)
     with _refused(folder.path):
         if not config.rerun and folder.is_done:
             folder.read_metrics()  # raises if they are not what the run wrote
             config.task.require_kept(config, folder)
+            config.task.track(config, folder)
             before = f"done before, {folder.manifest['rows']} rows (rerun=true trains again)"
             return "\n  ".join([before, *notes(config)])
     with _refused(config.dataset.root):
@@ -44,8 +49,8 @@ def run(config: Config) -> str:
             )
         folder.write_config(config.resolved, config.command)
         if folder.is_begun:  # it resumes; its manifest keeps the digests of the code that began it
-            for note in notes(config):
-                complain(f"  {note}")
+            for changed in notes(config):
+                complain(f"  {changed}")
             folder.update_manifest(status="running")
         else:
             folder.update_manifest(status="running", sources=sources(config), choices=config.choices)

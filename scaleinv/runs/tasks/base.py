@@ -18,10 +18,12 @@ class Task(ABC):
         reads: groups (``space``) and keys (``network.bias``, ``seeds``) that it reads besides its own; None means all.
             Keys that it does not read are not part of a run's identity.
         needs_labels: whether it scores classifications, so that targets that are numbers are refused.
+        is_tracked: whether it, or a run that it makes, has epochs that a tracker can show.
     """
 
     reads: ClassVar[tuple[str, ...] | None] = None
     needs_labels: ClassVar[bool] = False
+    is_tracked: ClassVar[bool] = False
 
     def prepare(self, config: "Config") -> None:
         """Check that the task can be done, before any folder is made.
@@ -46,6 +48,10 @@ class Task(ABC):
         Raises:
             UserError: it has not; the message says how to get it.
         """
+        return
+
+    def track(self, config: "Config", folder: "RunFolder") -> None:
+        """Send the rows of a finished run that its tracker lacks."""
         return
 
     def cost(self, config: "Config") -> float:

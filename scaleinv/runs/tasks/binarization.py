@@ -56,6 +56,7 @@ class Binarization(Task):
     """
 
     needs_labels: ClassVar[bool] = True
+    is_tracked: ClassVar[bool] = True
     methods: list[dict[str, Any]]
     samples: list[int]
     draws: int

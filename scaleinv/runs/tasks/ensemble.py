@@ -50,6 +50,7 @@ class Ensemble(Task):
     """
 
     needs_labels: ClassVar[bool] = True
+    is_tracked: ClassVar[bool] = True
     methods: list[dict[str, Any]]
     combine: list[str]
 

@@ -1,12 +1,10 @@
 """Train a cell stack by stack; the records survive a crash."""
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import safetensors.torch
 import torch
@@ -18,9 +16,10 @@ from scaleinv.runs.config import AXES, Config
 from scaleinv.runs.environment import cache_bytes, describe, free_bytes
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.folder import ARRAYS, KINDS, WEIGHTS, RunFolder
-from scaleinv.runs.progress import Meter, meter
+from scaleinv.runs.progress import Meter, meter, note
 from scaleinv.runs.tasks.base import Task
 from scaleinv.runs.tensors import join_parts, save_part
+from scaleinv.runs.tracking import Tracking
 from scaleinv.runs.weights import SIZES, Keeper, require_kept
 from scaleinv.training.autograd import step_scalars
 from scaleinv.training.cell import LR, Cell, Member, list_members, next_stack
@@ -59,6 +58,8 @@ def axis_columns(axes: Mapping[str, Sequence[float]]) -> dict[str, str]:
 class Sweep(Task):
     """Train every member of the grid; one row per member and epoch."""
 
+    is_tracked: ClassVar[bool] = True
+
     def words(self, name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
         """Begin with data set, space and optimizer; see :meth:`Task.words`."""
         return (labels["dataset"], labels["space"], labels["optimizer"])
@@ -80,6 +81,12 @@ class Sweep(Task):
     def require_kept(self, config: Config, folder: RunFolder) -> None:
         """Check that the run kept weights if they are asked for; see :meth:`Task.require_kept`."""
         require_kept(config, folder)
+
+    def track(self, config: Config, folder: RunFolder) -> None:
+        """Send the rows that the tracker lacks; see :meth:`Task.track`."""
+        if config.tracker.is_on:
+            with folder.locked(), Tracking(config, folder, axis_columns(config.axes)):
+                pass
 
     def cost(self, config: Config) -> float:
         """Multiply members, epochs and pixels of the training images; see :meth:`Task.cost`."""
@@ -126,6 +133,7 @@ class _Run:
         self.began = time.monotonic()
         self.tensors: dict[str, torch.Tensor] = {}
         self.progress = self._resume() or self._begin()
+        self.tracking = Tracking(config, folder, axis_columns(config.axes))
 
     def _begin(self) -> _Progress:
         chunk, why = self.config.chunk, "as configured"
@@ -133,6 +141,7 @@ class _Run:
             chunk, why = pick_chunk(self.cell)
         self.folder.metrics.unlink(missing_ok=True)
         self.folder.timing.unlink(missing_ok=True)
+        self.folder.tracker.unlink(missing_ok=True)
         for kind in KINDS:
             self.folder.forget(kind)
         probed = Stack(self.cell, self.cell.members[:1]).columns
@@ -151,7 +160,7 @@ class _Run:
         progress = _Progress(**json.loads(head))
         self.tensors = safetensors.torch.load(body)
         if progress.threads != torch.get_num_threads():
-            _note(
+            note(
                 f"begun on {progress.threads} threads, resumed on {torch.get_num_threads()}:"
                 f" the rest may differ in round-off (set threads={progress.threads} to avoid that)"
             )
@@ -159,7 +168,7 @@ class _Run:
 
     def finish(self) -> str:
         """Train the remaining stacks, finish the records and return the summary."""
-        with self._bar() as bar:
+        with self._bar() as bar, self.tracking:
             while self.progress.done < self.total:
                 self._train_stack(bar)
         seconds = self._seconds()
@@ -190,12 +199,13 @@ class _Run:
                 raise
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            _note(f"{progress.chunk} members do not fit into memory, going on with {progress.chunk // 2}")
+            note(f"{progress.chunk} members do not fit into memory, going on with {progress.chunk // 2}")
             progress.chunk //= 2
             progress.epoch = 0
             self.tensors = {}
             with self.folder.metrics.open("ab") as file:
                 file.truncate(progress.start)
+            self.tracking.rewind(progress.start)
             self.folder.update_manifest(chunk=progress.chunk, chunk_reason="halved when memory ran out")
 
     def _train(self, bar: Meter, members: list[Member]) -> None:
@@ -268,6 +278,7 @@ class _Run:
             tensors |= {f"{KEPT}{name}": t for name, t in self.keeper.tensors.items()}
         head = json.dumps(vars(self.progress)).encode()
         self.folder.save_checkpoint(head + b"\n" + safetensors.torch.save(tensors))
+        self.tracking.catch_up()  # only now, as a resume takes back what is behind the checkpoint
 
     def _seconds(self) -> float:
         return self.progress.seconds + time.monotonic() - self.began
@@ -278,12 +289,6 @@ class _Run:
         done = self.progress.done * steps + current * self.progress.epoch * self.cell.steps_per_epoch
         title = f"{self.config.title}, {self.total} members"
         return meter(title, self.total * steps, done, self.config.progress)
-
-
-def _note(text: str) -> None:
-    """Print a note on stderr, above the progress bar if there is one."""
-    with suppress(OSError):
-        tqdm.write(f"note: {text}", file=sys.stderr)
 
 
 def pick_chunk(cell: Cell) -> tuple[int, str]:
