@@ -15,7 +15,7 @@ from scaleinv.runs.records import load_records
 from scaleinv.runs.registry import names
 from scaleinv.runs.run import run
 from scaleinv.runs.tracking import Tracking
-from scaleinv.trackers.base import TrackedRun, Tracker
+from scaleinv.trackers.base import TrackedMember, TrackedRun, Tracker
 from scaleinv.training.stack import Stack
 
 BASE = ["progress=false", "threads=1", "network.hidden=[6]", "checkpoint_seconds=0"]
@@ -40,7 +40,8 @@ def metrics(config):
 def recorded(config, name):
     """The numbers of one member by column, epoch by epoch; the first epoch has no training loss."""
     lr, seed = (float(word.partition("=")[2]) for word in name.split(","))
-    rows = load_records(config.folder).query("lr == @lr and seed == @seed")
+    rows = load_records(config.folder)
+    rows = rows[(rows["lr"] == lr) & (rows["seed"] == seed)]
     return {column: rows[column].dropna().tolist() for column in NUMBERS}
 
 
@@ -66,9 +67,9 @@ class Recorder(Tracker):
         return RecorderRun(member)
 
 
+@dataclass
 class RecorderRun(TrackedRun):
-    def __init__(self, member):
-        self.member = member
+    member: TrackedMember
 
     def write(self, step, numbers):
         event = ("write", self.member.name, self.member.group, step, numbers)

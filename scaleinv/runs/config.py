@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from scaleinv.starts.base import Start
     from scaleinv.trackers.base import Tracker
 
-# Keys and groups that are not part of a run's identity: WITHOUT_EFFECT change no result, ROUND_OFF change only round-off.
+# Keys and groups that are not part of a run's identity: WITHOUT_EFFECT change no result, ROUND_OFF change only
+# round-off.
 WITHOUT_EFFECT = {
     "name",
     "results",

@@ -1,8 +1,9 @@
 """The folder of one run: a process killed at any moment neither loses nor doubles a row. Does not import torch.
 
 ``results/<name>/<run id>/`` holds ``config.yaml``, ``command.txt``, ``manifest.json``, ``metrics.csv`` (a function
-of the configuration alone), ``timing.csv`` and, with a tracker, ``tracker.json``; while a run is unfinished, the last two checkpoints; and after a failure
-``error.txt``. Other files in it are never touched, and nothing is written through a symbolic link.
+of the configuration alone), ``timing.csv`` and, with a tracker, ``tracker.json``; while a run is unfinished, the last
+two checkpoints; and after a failure ``error.txt``. Other files in it are never touched, and nothing is written through
+a symbolic link.
 """
 
 import csv

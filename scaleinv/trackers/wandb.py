@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from scaleinv.runs.errors import ConfigError
 from scaleinv.trackers.base import FINISHED, TrackedMember, TrackedRun, Tracker
@@ -63,7 +63,7 @@ class Wandb(Tracker):
             wandb.init(
                 project=self.project,
                 entity=self.entity,
-                mode=self.mode,
+                mode=cast(Literal["online", "offline"] | None, self.mode),
                 dir=str(folder),
                 id=hashlib.sha256(f"{member.group} {member.name}".encode()).hexdigest()[:16],
                 name=member.name,
