@@ -10,11 +10,14 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from scaleinv.reference import train_serial
+from scaleinv.runs.build import build_cell
 from scaleinv.runs.config import compose
 from scaleinv.runs.datasets import data_folder, load_dataset
 from scaleinv.runs.errors import ConfigError, DataError, UserError
 from scaleinv.runs.records import load_records
 from scaleinv.runs.run import run
+from scaleinv.training.stack import Stack
 
 N = 60
 QUICK = ["network.hidden=[4]", "epochs=2", "batch_size=16", "progress=false", "threads=1", "device=cpu"]
@@ -340,3 +343,65 @@ def test_the_default_folder_is_beside_or_the_users_cache(here, monkeypatch):
     assert data_folder() == Path("data")
     monkeypatch.setenv("SCALEINV_DATA", "given")
     assert data_folder() == Path("given")
+
+
+def test_regression_is_a_serial_training_with_mse_loss():
+    x, _, noise = points()
+    np.savez("a.npz", x=x, y=x[:, 0] - 1e4 + noise)
+    keys = ["dataset=tensors", "dataset.path=a.npz", "loss=mean_squared_error", "dtype=float64"]
+    config = compose(
+        [*QUICK, *keys, "optimizer.lr=[0.1,0.03]", "seeds=2", "dataset.label=line", "probes=[train_subset]"]
+    )
+    run(config)
+    cell, records = build_cell(config), load_records(config.folder)
+    assert set(records["dataset"]) == {"line"}
+    for (lr, seed), rows in records[records["epoch"] > 0].groupby(["lr", "seed"]):
+        wanted = train_serial(
+            *(cell.network, cell.dataset, seed, lambda model, lr=lr: torch.optim.SGD(model.parameters(), lr)),
+            *(config.epochs, config.batch_size),
+            loss=torch.nn.functional.mse_loss,
+        )
+        for name in ("train_loss", "val_loss"):
+            np.testing.assert_allclose(rows[name], [row[name] for row in wanted], rtol=1e-12)
+
+
+def test_a_killed_run_resumes_with_its_own_data_alone(monkeypatch):
+    x, y, _ = points()
+    np.savez("a.npz", x=x, y=y)
+    keys = [*QUICK, "dataset=tensors", "dataset.path=a.npz", "checkpoint_seconds=0", "epochs=3"]
+    whole = compose([*keys, "results=whole"])
+    run(whole)
+    train_epoch = Stack.train_epoch
+
+    epochs, until = [], 2
+
+    def watched(self, epoch, after_step=None):
+        if epoch > until:
+            raise KeyboardInterrupt
+        epochs.append(epoch)
+        return train_epoch(self, epoch, after_step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stack, "train_epoch", watched)
+        with pytest.raises(KeyboardInterrupt):
+            run(compose(keys))
+    np.savez("a.npz", x=x + 1, y=y)
+    other = compose(keys)
+    assert other.run_id != whole.run_id
+    run(other)
+    np.savez("a.npz", x=x, y=y)
+    until = 3
+    monkeypatch.setattr(Stack, "train_epoch", watched)
+    config = compose(keys)
+    run(config)
+    assert epochs == [1, 2, 3]
+    assert (config.folder / "metrics.csv").read_bytes() == (whole.folder / "metrics.csv").read_bytes()
+
+
+def test_images_train_a_convolutional_network_and_pass_the_check_of_rescaling(here, capsys):
+    save_images(here / "pets", size=(8, 8))
+    keys = ["dataset=tensors", "dataset.path=pets", "progress=false", "threads=1", "device=cpu", "batch_size=3"]
+    config = compose([*keys, "network=cnn", "augment=crop_flip", "augment.padding=1", "epochs=1"])
+    run(config)
+    assert load_records(config.folder)["status"].eq("ok").all()
+    assert "comparisons invariant" in run(compose([*keys, "task=scale_check", "network.hidden=[4]", "task.steps=2"]))

@@ -93,6 +93,11 @@ class Optimizer(ABC):
     is_equivariant: ClassVar[bool] = False
     memory: bool = True
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the rule is about probabilities of classes, so that targets that are numbers are refused."""
+        return False
+
     @abstractmethod
     def rule(self) -> GradientTransformation:
         """Return the update rule, with its memory."""

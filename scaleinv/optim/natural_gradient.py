@@ -43,6 +43,11 @@ class NaturalGradient(Optimizer):
         if not (torch.as_tensor(self.damping) >= 0).all():
             raise ValueError(f"damping must be at least 0, got {self.damping}")
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the likelihood is one of classes; see :attr:`Optimizer.needs_labels`."""
+        return self.likelihood == SOFTMAX
+
     def check(self, network: Network) -> None:
         """Refuse networks without paths; see :meth:`Optimizer.check`."""
         require_paths(network)

@@ -28,6 +28,7 @@ class RepulsionFunction(Repulsion):
 
     def ruler(self, scene: "Scene") -> InFunctions:
         """Compare predictions at the first training images; see :meth:`Repulsion.ruler`."""
+        scene.data.require_labels("repulsion_function, which compares probabilities of classes,")
         some = scene.data.normalise(scene.data.train.images[: self.images])
         return InFunctions(scene.network, some, scene.statistics)
 

@@ -41,6 +41,7 @@ class Drift(Probe):
 
     def attach(self, scene: Scene) -> "DriftReading":
         """Begin at the starting weights; see :meth:`Probe.attach`."""
+        scene.data.require_labels("the probe drift, which compares probabilities of classes,")
         return DriftReading(scene, self.after, self.images)
 
 

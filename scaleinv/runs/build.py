@@ -94,17 +94,22 @@ def build_dataset(config: Config) -> Dataset:
     if key not in _on_device:
         _on_device.clear()
         common = {field.name: getattr(config.dataset, field.name) for field in fields(config.dataset)}
-        del common["hidden"]
+        del common["hidden"], common["label"]
         own = {field.name: getattr(config.source, field.name) for field in fields(config.source)}
         _on_device[key] = load_dataset(**common, **own).to(device, getattr(torch, config.dtype))
     dataset = _on_device[key]
-    for group, takes in (("loss", config.loss.takes_numbers), ("task", not config.task.needs_labels)):
-        if dataset.has_numbers and not takes:
+    needy = {
+        "loss": (not config.loss.takes_numbers, "set loss=mean_squared_error"),
+        "optimizer": (config.optimizer.needs_labels, "choose another likelihood or optimizer"),
+        "task": (config.task.needs_labels, "choose another task"),
+    }
+    for group, (needs_labels, mend) in needy.items():
+        if dataset.has_numbers and needs_labels:
             name = config.resolved[group]["name"]
             raise ConfigError(
                 f"{group} {name} needs labels, and the targets of {dataset.name} are numbers",
                 f"{group} dataset",
-                "set loss=mean_squared_error, or give whole numbers from 0 as targets if they are classes",
+                f"{mend}; or give whole numbers from 0 as targets, if they are classes",
             )
     return dataset
 

@@ -133,6 +133,7 @@ class DatasetConfig:
     download: bool = True
     split_seed: int = 0
     checksum: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -204,8 +205,9 @@ class Config:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Names of data set, network, space and optimizer, as in every row of the records."""
-        return {group: self.resolved[group]["name"] for group in ("dataset", "network", "space", "optimizer")}
+        """Names of data set (or its label), network, space and optimizer, as in every row of the records."""
+        names = {group: self.resolved[group]["name"] for group in ("dataset", "network", "space", "optimizer")}
+        return {**names, "dataset": self.resolved["dataset"].get("label") or names["dataset"]}
 
     @property
     def run_id(self) -> str:
