@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from recorded import record
 
+from scaleinv.report import compare
 from scaleinv.report.commands.__main__ import main
 from scaleinv.report.commands._run import runs_below
 from scaleinv.report.commands.ls import listing
@@ -391,3 +392,40 @@ def test_table_marks_no_member_that_diverged(runs):
     assert lines[1].endswith("*")
     accuracy = runs("table", "space=weight", "--rows", "space", "--columns", "dataset", "--measure", "val_accuracy")
     assert cells_of(accuracy[1])[1].startswith("0.5 ± 0")
+
+
+def test_compare_takes_methods_and_runs_and_is_scaleinv_compare(runs, capsys):
+    grid = ["optimizer.lr=[0.1,0.01]", "seeds=3"]
+    one = record("results", "name=pair", *grid)
+    other = record("results", "space=gspace_keep", "name=pair", *grid, loss=0.5)
+    by_run = runs("compare", other.run_id, one.run_id[-10:], "--results", "results", "pair")
+    assert by_run == runs("compare", "SGD / G, kept", "SGD / weight", "--margin", "seeds", "pair")
+    assert re.search(r"loss ratio, best epoch +0\.5 \[0\.5, 0\.5\] +3 seeds .*undecided", by_run[3])
+    compare.main(["results/pair", "--methods", "SGD / G, kept", "SGD / weight"])
+    assert capsys.readouterr().out.splitlines() == by_run
+
+
+def test_compare_refuses_one_configuration_and_what_it_does_not_know(runs):
+    record("results", "seeds=[5,6]")
+    one, other = runs("ls", "--names", "space=weight")
+    assert "differ in nothing but seeds" in runs("compare", one, other)
+    assert "there is no method 'SGD / cycle'" in runs("compare", one, "SGD / cycle")
+    assert "unrecognized arguments: --margn" in runs("compare", one, other, "--margn", "seeds")
+
+
+def test_a_comparison_fits_a_narrow_terminal():
+    row = {"dataset": "mnist", "effect": "loss ratio, best epoch", "value": 1.0, "low": 0.9, "high": 1.1, "n": 5}
+    row |= {"of": "seeds", "p": 0.5, "holm": 1.0, "verdict": "undecided", "rule": "95 % interval " * 12}
+    lines = compare.as_text(pd.DataFrame([row]), 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1:3] == ["  loss ratio, best epoch: undecided", "      1 [0.9, 1.1], 5 seeds, p = 0.5, Holm 1"]
+
+
+def test_completion_lists_the_commands_and_the_runs(runs):
+    script = "\n".join(runs("completion"))
+    assert "local words='ls show table compare export rm completion'" in script
+    # What the shell does, with a stand-in for the command.
+    probe = f"scaleinv-runs() {{ echo digits-one digits-two mnist-one; }}\n{script}\n"
+    probe += 'COMP_WORDS=(scaleinv-runs show dig) COMP_CWORD=2; _scaleinv_runs; echo "${COMPREPLY[@]}"'
+    shown = subprocess.run(["bash", "-c", probe], capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["digits-one", "digits-two"]

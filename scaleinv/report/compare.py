@@ -12,6 +12,7 @@ rows.
 import argparse
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scaleinv.report.commands._text import columns
+from scaleinv.report.commands.compare import add_options
 from scaleinv.report.effects.choice import (
     BEST,
     HELD_OUT,
@@ -57,6 +60,7 @@ from scaleinv.report.figures.style import save
 from scaleinv.report.methods import with_methods
 from scaleinv.runs.errors import UserError
 from scaleinv.runs.folder import metrics_file
+from scaleinv.runs.outcomes import say
 from scaleinv.runs.records import done_runs, experiment_runs, load_experiment, load_records
 from scaleinv.runs.suggestions import did_you_mean
 
@@ -114,7 +118,7 @@ def compare(
             near = sorted((other for other in known if other.startswith(name)), key=len) or get_close_matches(
                 name, known, 6, 0.0
             )
-            more = f" ({len(known)} in all; --experiment and --where take fewer)" if len(known) > 6 else ""
+            more = f" ({len(known)} in all; choose fewer runs)" if len(known) > 6 else ""
             raise UserError(f"there is no method {name!r}", "", f"there are {'; '.join(near[:6])}{more}")
     rows = []
     for dataset, own in records.groupby("dataset", sort=False):
@@ -207,18 +211,60 @@ def _cells(dataset: str, row: Row) -> dict[str, object]:
     }
 
 
-def as_text(table: pd.DataFrame) -> str:
-    """Write the table for a terminal, each verdict with its rule below it."""
+def as_text(table: pd.DataFrame, width: int | None = None) -> str:
+    """Write the table for a terminal, each verdict with its rule below it.
+
+    Args:
+        table: from :func:`compare`.
+        width: characters to keep to; a narrow terminal gets further lines. None for any.
+    """
     lines = []
     for dataset, rows in table.groupby("dataset", sort=False):
-        lines.append(f"{dataset!s:<50}{'effect [95 % interval]':<28}{'n':<10}{'p':<9}{'Holm':<9}verdict")
+        wide = [f"{dataset!s:<50}{'effect [95 % interval]':<28}{'n':<10}{'p':<9}{'Holm':<9}verdict"]
+        narrow = [str(dataset)]
         for row in rows.to_dict("records"):
             interval = f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
             counted = f"{row['n']} {row['of']}"
             numbers = f"{interval:<28}{counted:<10}{row['p']:<9.2g}{row['holm']:<9.2g}"
-            lines += [f"  {row['effect']:<48}{numbers}{row['verdict']}", f"      {row['rule']}"]
+            wide += [f"  {row['effect']:<48}{numbers}{row['verdict']}", f"      {row['rule']}"]
+            narrow += [f"  {row['effect']}: {row['verdict']}"]
+            narrow += [f"      {interval}, {counted}, p = {row['p']:.2g}, Holm {row['holm']:.2g}"]
+            narrow += textwrap.wrap(row["rule"], width or 80, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        lines += wide if width is None or max(map(len, wide)) <= width else narrow
     lines.append("Percentages of widths are of (loss before training - best loss).")
     return "\n".join(lines)
+
+
+def named_sweeps(records: pd.DataFrame, conditions: Sequence[str], where: object) -> pd.DataFrame:
+    """Keep the sweeps that meet every ``KEY=VALUE``, and name their methods.
+
+    Raises:
+        UserError: there is none, or a key is unknown.
+    """
+    if records.empty or "optimizer" not in records:
+        raise UserError("there are no finished runs", where, "scaleinv-run makes them")
+    return with_methods(_matching(records[records["optimizer"].notna()], conditions))
+
+
+def present(
+    records: pd.DataFrame, runs: Sequence[Path], pair: Sequence[str], options: argparse.Namespace, command: str
+) -> None:
+    """Compare, print, and draw if ``options.out`` says where.
+
+    Args:
+        records: records with the column ``method``.
+        runs: folders that the records are from.
+        pair: names of the two methods.
+        options: ``measure``, ``margin`` and ``out``.
+        command: the command, which is saved beside the picture.
+    """
+    first, second = pair
+    table = compare(records, first, second, options.measure, options.margin)
+    say(as_text(table, columns()))
+    if options.out is not None:
+        used = set(records.loc[records["method"].isin(pair), "run"])
+        inputs = [metrics_file(run) for run in runs if run.name in used]
+        say("\n".join(map(str, save(draw(table, first, second), options.out, inputs, command))))
 
 
 def _matching(records: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
@@ -236,12 +282,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("records", nargs="+", type=Path, help="run folders, or folders above them; a study's folder")
     parser.add_argument("--methods", nargs=2, required=True, metavar=("A", "B"), help='e.g. "SGD / G" "SGD / weight"')
     parser.add_argument("--experiment", help="take only this experiment of a study's folder")
-    parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="take only these records")
-    parser.add_argument("--measure", default="val_loss", help="the loss to compare (default: val_loss)")
-    parser.add_argument(
-        "--margin", choices=["seeds", "share"], default="seeds", help="unit in which an effect counts as none"
-    )
-    parser.add_argument("--out", type=Path, help="draw a picture, and save the numbers: path without its ending")
+    add_options(parser)
     return parser
 
 
@@ -254,19 +295,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             runs = experiment_runs(options.records[0], options.experiment)
         else:
             records, runs = load_records(*options.records, keys=None), done_runs(*options.records)
-        if records.empty or "optimizer" not in records:
-            raise UserError(
-                "there are no finished runs", " ".join(map(str, options.records)), "scaleinv-run makes them"
-            )
-        kept = with_methods(_matching(records[records["optimizer"].notna()], options.where))
-        first, second = options.methods
-        table = compare(kept, first, second, options.measure, options.margin)
-        print(as_text(table))
-        if options.out is not None:
-            used = set(kept.loc[kept["method"].isin(options.methods), "run"])
-            command = shlex.join(["scaleinv-compare", *(sys.argv[1:] if arguments is None else arguments)])
-            inputs = [metrics_file(run) for run in runs if run.name in used]
-            print(*save(draw(table, first, second), options.out, inputs, command), sep="\n")
+        named = named_sweeps(records, options.where, " ".join(map(str, options.records)))
+        command = shlex.join(["scaleinv-compare", *(sys.argv[1:] if arguments is None else arguments)])
+        present(named, runs, options.methods, options, command)
     except UserError as error:
         sys.exit(str(error))
 

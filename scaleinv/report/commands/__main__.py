@@ -19,7 +19,7 @@ EPILOG = """examples:
   scaleinv-runs show 169891f3
 
 scaleinv-runs COMMAND --help lists the options of a command."""
-COMMANDS = ("ls", "show", "table", "export", "rm")
+COMMANDS = ("ls", "show", "table", "compare", "export", "rm", "completion")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,10 +32,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             if words and not words[0].startswith("-") and words[0] not in COMMANDS:
                 raise UserError(f"there is no command {words[0]!r}", "", did_you_mean(words[0], COMMANDS))
-            options = _parser().parse_args(words)
+            options = _parsed(words)
             options.run(options)
         except (UserError, OSError, KeyboardInterrupt) as error:
             sys.exit(outcomes.explain(error))
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """Parse the command; runs and conditions may stand after options too, which argparse alone does not take."""
+    parser = _parser()
+    options, further = parser.parse_known_args(words)
+    if further and (not hasattr(options, "words") or any(word.startswith("-") for word in further)):
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
+    if further:
+        options.words = [*options.words, *further]
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         module = import_module(f"scaleinv.report.commands.{name}")
         own = commands.add_parser(name, help=_summary(module.__doc__), description=module.__doc__)
         module.add_arguments(own)
-        own.set_defaults(run=module.run)
+        own.set_defaults(run=module.run, commands=COMMANDS)
     return parser
 
 
