@@ -1,5 +1,7 @@
 """Promise: Hydra 1.3 and 1.4 are both served, by their public names; a sweep means what Hydra means by it."""
 
+import pickle
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.config_source import ConfigLoadError
@@ -79,3 +81,12 @@ def test_a_composition_does_not_change_the_next_and_is_what_it_is_without_memory
     monkeypatch.setattr(hydra_app, "PARSES_ONCE", False)  # as where Hydra hides it
     monkeypatch.setattr(hydra_app.ParsedOnce, "load_config", None)
     assert [compose(words) for words in commands] == first
+
+
+def test_a_process_of_joblib_can_register_hydras_own_source():
+    """It gets our source with Hydra's state, and must find our class by its name in this module."""
+    with hydra_app.composing():
+        registry = hydra_app.SourcesRegistry.instance()
+        assert registry.types["file"] is pickle.loads(pickle.dumps(hydra_app.ParsedOnce))
+        registry.register(hydra_app.FileConfigSource)
+        assert registry.types["file"] is hydra_app.ParsedOnce

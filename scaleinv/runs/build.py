@@ -9,7 +9,7 @@ import torch
 
 from scaleinv.runs.config import Config
 from scaleinv.runs.datasets import load_dataset
-from scaleinv.runs.environment import pick_device
+from scaleinv.runs.environment import list_devices
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.weights import kept_weights
 from scaleinv.schedules import Schedule
@@ -89,7 +89,7 @@ def build_dataset(config: Config) -> Dataset:
         ConfigError: its targets are numbers, and the loss or the task needs labels.
         DataError: the data set is missing or damaged.
     """
-    device = pick_device(config.device)
+    device = list_devices(config.device)[0]
     key = f"{config.dataset!r} {config.source!r} {device} {config.dtype}"
     if key not in _on_device:
         _on_device.clear()

@@ -189,7 +189,7 @@ class Config:
     batch_size: int
     dtype: str
     tf32: bool
-    device: str
+    device: str | tuple[str, ...]
     threads: int | None
     chunk: int | None
     capture: bool
@@ -292,7 +292,8 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
         "dtype": _one_of(raw, "dtype", ("float32", "float64")),
         "objective": _one_of(raw, "objective", OBJECTIVES),
         **{key: _typed(raw[key], bool, key) for key in ("tf32", "capture", "rerun", "progress")},
-        **{key: _typed(raw[key], str, key) for key in ("name", "device", "results")},
+        **{key: _typed(raw[key], str, key) for key in ("name", "results")},
+        "device": _device(raw["device"]),
     }
     _check_folder_name(checked["name"])
     if any(len(part.encode()) > NAME_BYTES for part in Path(checked["name"]).parts):
@@ -595,6 +596,20 @@ def _number(raw: Mapping[str, Any], key: str, kind: type, least: float) -> Any:
     if not math.isfinite(value) or value < least:
         raise ConfigError(f"{key} must be at least {least}, got {value}", key)
     return value
+
+
+def _device(given: Any) -> str | tuple[str, ...]:
+    """Read a device, or a list of those that a run may take."""
+    if isinstance(given, list):
+        if not given:
+            raise ConfigError("device is an empty list", "device", "write device=[cuda:0,cuda:1] or device=auto")
+        if all(isinstance(one, str) for one in given):
+            return tuple(given)
+    elif isinstance(given, str):
+        return given
+    raise ConfigError(
+        f"device must be text or a list of texts, got {given!r}", "device", "there are auto, cpu, cuda, cuda:1, ..."
+    )
 
 
 def _check_folder_name(name: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,21 @@ import torch
 
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.versions import versions
+
+
+def list_devices(given: str | Sequence[str]) -> list[torch.device]:
+    """Return the devices that a run may use here; ``cuda`` and ``auto`` mean every GPU.
+
+    Raises:
+        ConfigError: this machine has no such device, or the devices are of several kinds, which round differently.
+    """
+    devices: list[torch.device] = []
+    for device in map(pick_device, [given] if isinstance(given, str) else given):
+        count = torch.cuda.device_count() if device == torch.device("cuda") else 1
+        devices += [torch.device("cuda", index) for index in range(count)] if count > 1 else [device]
+    if len(kinds := dict.fromkeys(device.type for device in devices)) > 1:
+        raise ConfigError(f"devices of several kinds: {' and '.join(kinds)}", "device", "list devices of one kind")
+    return devices
 
 
 def pick_device(name: str) -> torch.device:
@@ -46,6 +62,8 @@ def set_up(device: torch.device, threads: int | None, tf32: bool) -> None:
     # Denormals slow a diverging or dying member down by an order of magnitude, and the other members with it.
     torch.set_flush_denormal(True)
     if device.type == "cuda":
+        if device.index is not None:
+            torch.cuda.set_device(device)  # where a step is captured
         torch.backends.cuda.matmul.allow_tf32 = tf32
 
 

@@ -129,6 +129,11 @@ def _without_grids(value: Any) -> Any:
     return spliced
 
 
+# A process of the launcher joblib gets this class with the state of Hydra, then registers Hydra's own, which is refused
+# beside a class of another name.
+ParsedOnce.__name__ = FileConfigSource.__name__
+
+
 def run_command(job: Callable[[DictConfig], None]) -> None:
     """Call ``job`` with the configuration of every run that the command line asks for."""
     register_search_path()

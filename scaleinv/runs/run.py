@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from scaleinv.runs.config import Config
-from scaleinv.runs.environment import checkout, pick_device, set_up
+from scaleinv.runs.devices import device_taken
+from scaleinv.runs.environment import checkout, list_devices, set_up
 from scaleinv.runs.errors import RunFailedError, UserError, file_trouble
 from scaleinv.runs.folder import DamagedError, RunFolder, now, write_atomically
 from scaleinv.runs.outcomes import complain
@@ -30,7 +31,7 @@ def run(config: Config) -> str:
     config.tracker.check()
     if config.tracker.is_on and not config.task.is_tracked:
         note(f"task={config.choices['task']} has no epochs, so its tracker gets nothing")
-    set_up(pick_device(config.device), config.threads, config.tf32)
+    list_devices(config.device)  # raises if there is none
     with _refused(folder.path):
         if not config.rerun and folder.is_done:
             folder.read_metrics()  # raises if they are not what the run wrote
@@ -38,6 +39,13 @@ def run(config: Config) -> str:
             config.task.track(config, folder)
             before = f"done before, {folder.manifest['rows']} rows (rerun=true trains again)"
             return "\n  ".join([before, *notes(config)])
+    with device_taken(config) as config:
+        return _start(config, folder)
+
+
+def _start(config: Config, folder: RunFolder) -> str:
+    """Check that the task can be done, then do it in the folder, locked."""
+    set_up(list_devices(config.device)[0], config.threads, config.tf32)
     with _refused(config.dataset.root):
         config.task.prepare(config)
     with _refused(folder.path), folder.locked():
