@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from scaleinv.runs import outcomes
 from scaleinv.runs.cells import Account
 from scaleinv.runs.composing import check_overrides, check_repeats
+from scaleinv.runs.help import FLAGS, help_text
 from scaleinv.runs.hydra_app import run_command
 from scaleinv.runs.versions import version_text
 
@@ -27,6 +28,9 @@ def _command(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     account = Account()
     try:
+        if any(word in FLAGS for word in arguments):
+            outcomes.say(help_text(arguments))
+            return outcomes.DONE
         check_repeats(arguments)
         check_overrides(arguments)
         with account.kept():

@@ -16,9 +16,13 @@ from scaleinv.report.commands.__main__ import main
 from scaleinv.report.commands._run import runs_below
 from scaleinv.report.commands.ls import listing
 from scaleinv.report.members import best_epochs
+from scaleinv.runs.config import leaves
+from scaleinv.runs.defaults import defaults
 from scaleinv.runs.folder import RunFolder
+from scaleinv.runs.help import read_keys
 from scaleinv.runs.outcomes import REFUSED
 from scaleinv.runs.records import load_records
+from scaleinv.runs.suggestions import conf_folder
 
 
 @pytest.fixture(scope="module")
@@ -429,3 +433,38 @@ def test_completion_lists_the_commands_and_the_runs(runs):
     probe += 'COMP_WORDS=(scaleinv-runs show dig) COMP_CWORD=2; _scaleinv_runs; echo "${COMPREPLY[@]}"'
     shown = subprocess.run(["bash", "-c", probe], capture_output=True, text=True, check=True)
     assert shown.stdout.split() == ["digits-one", "digits-two"]
+
+
+def test_help_has_our_keys_first_each_with_its_comment_and_the_budget_last(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = command("--help")
+    assert code == 0
+    lines = out.splitlines()
+    keys = [match[1] for line in lines if (match := re.match(r"  ([\w.]+)=", line))]
+    assert {key for key, _ in leaves(defaults()) if not key.endswith(".name")} <= set(keys)
+    is_budget = [key.startswith("study.") for key in keys]
+    assert is_budget == sorted(is_budget)
+    assert any(is_budget)
+    assert lines[lines.index("  epochs=5") + 1].startswith("      passes over the training images")
+    assert max(len(line) for line in lines[: lines.index("  study.seeds=10")]) <= 80
+    assert "    or cycle, fixed, " in out
+
+
+def test_help_is_about_the_choices_in_the_command(command, tmp_path):
+    code, out, _ = command("space=gspace_keep", "optimizer=adam", "-h")
+    assert code == 0
+    assert re.search(r"^  space\.fix=keep\n      \S", out, re.MULTILINE)
+    assert "  optimizer.beta1=" in out
+    assert "optimizer.nesterov" not in out
+    (tmp_path / "mine" / "space").mkdir(parents=True)
+    (tmp_path / "mine" / "space" / "own.yaml").write_text("# A space of my own.\nname: weight\n")
+    assert "space=own: A space of my own." in command("--config-dir", "mine", "space=own", "--help")[1]
+    code, out, err = command("space=gspcae", "--help")
+    assert (code, out) == (REFUSED, "")
+    assert "did you mean gspace?" in err
+
+
+def test_help_reads_every_choice():
+    for group in (path for path in conf_folder().iterdir() if path.is_dir()):
+        for file in group.glob("*.yaml"):
+            assert read_keys(file), file
