@@ -257,13 +257,13 @@ def test_a_point_has_its_coordinates_on_demand():
 
 NUMBERS = {"weight_decay": [0.0, 0.1, 0.02], "momentum": [0.0, 0.9, 0.5], "beta1": [0.0, 0.9, 0.5]}
 NUMBERS |= {"beta2": [0.9, 0.999, 0.5], "alpha": [0.9, 0.99, 0.5], "eps": [1e-8, 1e-3, 0.1]}
-NUMBERS |= {"damping": [0.5, 0.1, 1.0], "rho": [0.0, 0.05, 0.5], "eta": [0.01, 0.1, 1.0]}
+NUMBERS |= {"damping": [0.5, 0.1, 1.0], "rho": [0.0, 0.05, 0.5], "eta": [0.01, 0.1, 1.0], "clip": [0.0, 0.01, 0.2]}
 PER_MEMBER = [
     pytest.param(cls, field.name, id=f"{name}-{field.name}")
     for name in names("scaleinv.optim")
     for cls in [find("scaleinv.optim", name, Optimizer)]
     for field in fields(cls)
-    if get_type_hints(cls)[field.name] == PerMember
+    if get_type_hints(cls)[field.name] == PerMember and (cls, field.name) != (SAM, "clip")
 ]
 
 

@@ -87,11 +87,17 @@ class Optimizer(ABC):
     Attributes:
         memory: if False, the state is forgotten after every step, as in the public code of the source, which makes
             a new optimizer each step (its "G-Adam" is sign descent: maths.md, 5.2.1).
-        is_equivariant: whether its steps in weight space commute with every rescaling.
+        clip: largest norm of a member's gradient in the coordinates, see :func:`clipped`; 0 does not clip.
+        is_equivariant: whether its steps in weight space commute with every rescaling, where nothing is clipped.
     """
 
     is_equivariant: ClassVar[bool] = False
     memory: bool = True
+    clip: PerMember = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        clipped(self.clip)
 
     @property
     def needs_labels(self) -> bool:
@@ -111,9 +117,10 @@ class Optimizer(ABC):
         return
 
     def transformation(self) -> GradientTransformation:
-        """Return the update rule with its contract enforced, and without its memory if ``memory`` is False."""
-        rule = self.rule()
-        return kept(rule if self.memory else forgetful(rule), type(self).__name__)
+        """Return the update rule with its contract enforced, after clipping, without its memory if so chosen."""
+        rule, clipping = self.rule(), clipped(self.clip)
+        rule = rule if self.memory else forgetful(rule)
+        return kept(rule if clipping is IDENTITY else chain(clipping, rule), type(self).__name__)
 
 
 def add_decayed(weight_decay: PerMember) -> GradientTransformation:
@@ -127,6 +134,36 @@ def add_decayed(weight_decay: PerMember) -> GradientTransformation:
         return grads, state
 
     return GradientTransformation(lambda coords: {}, update, {})
+
+
+def clipped(clip: PerMember) -> GradientTransformation:
+    """Shorten gradients: ``g <- g min(1, clip / |g|)`` with ``|g|^2`` the sum of squares over a member's coordinates.
+
+    As ``torch.nn.utils.clip_grad_norm_``, but without 1e-6 beside the norm, so that a gradient that is short enough
+    keeps its bits. A gradient that is not finite makes its member diverge.
+
+    Args:
+        clip: largest norm; 0 does not clip.
+
+    Raises:
+        ValueError: it is negative.
+    """
+    if not (torch.as_tensor(clip) >= 0).all():
+        raise ValueError(f"clip must be at least 0, got {clip}")
+    if not isinstance(clip, Tensor) and clip == 0:
+        return IDENTITY
+
+    def update(grads: Coords, state: State, point: Point) -> tuple[Coords, State]:
+        # In float64, in which the square of no float32 overflows.
+        parts = [torch.linalg.vector_norm(g.flatten(1), dim=1, dtype=torch.float64) for g in grads.values()]
+        norm = torch.stack(parts).square().sum(0).sqrt()
+        factor = torch.where(norm > clip, clip / norm, 1.0).where(norm.isfinite(), torch.nan)
+        if isinstance(clip, Tensor):
+            factor = torch.where(clip > 0, factor, 1.0)
+        foreach.mul_(list(grads.values()), factor)
+        return grads, state
+
+    return GradientTransformation(lambda coords: {}, update)
 
 
 def chain(*rules: GradientTransformation) -> GradientTransformation:

@@ -43,6 +43,7 @@ class DDPSGD(Optimizer):
 
     def __post_init__(self) -> None:
         """Check the options."""
+        super().__post_init__()
         Complexity(self.alpha, self.moment)
         if self.probes < 0:
             raise ValueError(f"probes must be a number of vectors, or 0 for the exact metric, got {self.probes}")

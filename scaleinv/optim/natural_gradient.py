@@ -38,6 +38,7 @@ class NaturalGradient(Optimizer):
 
     def __post_init__(self) -> None:
         """Check the options."""
+        super().__post_init__()
         if self.likelihood not in LIKELIHOODS:
             raise ValueError(f"likelihood must be one of {', '.join(LIKELIHOODS)}, got {self.likelihood!r}")
         if not (torch.as_tensor(self.damping) >= 0).all():

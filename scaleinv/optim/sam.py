@@ -36,9 +36,12 @@ class SAM(Optimizer):
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        super().__post_init__()
         for name in ("rho", "eta"):
             if not (torch.as_tensor(getattr(self, name)) >= 0).all():
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if (torch.as_tensor(self.clip) > 0).any():
+            raise ValueError("clip would shorten the gradient that finds the worst point, not the one at it")
 
     def rule(self) -> GradientTransformation:
         """Return the second gradient, followed by SGD's rule."""

@@ -37,6 +37,7 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         """Check that Nesterov comes with a momentum."""
+        super().__post_init__()
         if self.nesterov and (torch.as_tensor(self.momentum) == 0).any():
             raise ValueError("nesterov needs a momentum greater than 0")
 

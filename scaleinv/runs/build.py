@@ -50,6 +50,7 @@ def build_cell(config: Config) -> Cell:
         batch_size=config.batch_size,
         start=config.start,
         augment=config.augment,
+        accumulate=config.accumulate,
         number=config.number,
         gauge=config.gauge,
         probes=config.probes,

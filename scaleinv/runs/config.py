@@ -72,6 +72,8 @@ FORMERLY: dict[str, Any] = {
     "number.name": "float",
     "dataset.split_seed": 0,
     "gauge.name": "none",
+    "optimizer.clip": 0.0,
+    "accumulate": 1,
 }
 # Key of an axis that every run has -> its column in the records. Any other option per member is an axis if it is given
 # as a list; its column is named after its key.
@@ -187,6 +189,7 @@ class Config:
     name: str
     epochs: int
     batch_size: int
+    accumulate: int
     dtype: str
     tf32: bool
     device: str | tuple[str, ...]
@@ -285,6 +288,7 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
     checked = {
         "epochs": _number(raw, "epochs", int, 0),
         "batch_size": _number(raw, "batch_size", int, 1),
+        "accumulate": _accumulate(raw),
         "checkpoint_seconds": _number(raw, "checkpoint_seconds", float, 0),
         "threads": _auto(raw, "threads"),
         "chunk": _auto(raw, "chunk"),
@@ -610,6 +614,12 @@ def _device(given: Any) -> str | tuple[str, ...]:
     raise ConfigError(
         f"device must be text or a list of texts, got {given!r}", "device", "there are auto, cpu, cuda, cuda:1, ..."
     )
+def _accumulate(raw: Mapping[str, Any]) -> int:
+    """Read the number of parts of a batch."""
+    parts = _number(raw, "accumulate", int, 1)
+    if parts > raw["batch_size"]:
+        raise ConfigError(f"a batch of {raw['batch_size']} images cannot be cut into {parts} parts", "accumulate")
+    return parts
 
 
 def _check_folder_name(name: str) -> None:

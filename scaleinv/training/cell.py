@@ -72,6 +72,7 @@ class Cell:
         number: format that the network reads its weights in.
         augment: changes of the training images, drawn anew for every epoch.
         gauge: choice of other weights of the same function, between the steps.
+        accumulate: number of parts that a batch is cut into for its gradient.
     """
 
     network: Network
@@ -91,6 +92,7 @@ class Cell:
     number: Number = field(default_factory=FloatNumber)
     augment: Augmentation = field(default_factory=NoAugmentation)
     gauge: Gauge = field(default_factory=NoGauge)
+    accumulate: int = 1
 
     @property
     def members(self) -> list[Member]:

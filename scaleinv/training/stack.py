@@ -18,6 +18,7 @@ from scaleinv.schedules.base import Progress
 from scaleinv.spaces._gradient import Gradient
 from scaleinv.spaces.base import Coords, Frame
 from scaleinv.symmetry.graph import Weights
+from scaleinv.training.accumulation import accumulating
 from scaleinv.training.autograd import make_engine
 from scaleinv.training.capture import CapturedStep, CaptureError
 from scaleinv.training.cell import LR, Cell, Member
@@ -155,7 +156,7 @@ class Stack:
         count = len(members)
         # The buffers of a module (running statistics) are stacked per member; they are not coordinates.
         self._statistics = {name: b.to(self.device) for name, b in network.buffers(count, dtype).items()}
-        self.engine = make_engine(network, self._statistics)
+        self.engine = accumulating(make_engine(network, self._statistics), cell.accumulate, cell.batch_size)
         # For second gradients of a step, made when an optimizer first asks for one.
         self._second: Engine | None = None
         self._apart: dict[str, Tensor] = {}
@@ -172,6 +173,9 @@ class Stack:
         )
         self._readings = [(probe.every, probe.attach(self.scene)) for probe in cell.probes]
         self._controller = cell.schedule.attach(self.scene)
+        is_watched = self._controller is not None or any(reading.watches for _, reading in self._readings)
+        if cell.accumulate > 1 and self._statistics and is_watched:
+            raise ValueError("a probe or schedule that tries steps needs the batches of batch norm whole: accumulate=1")
         self._columns = [probe.columns(self.scene) for probe in cell.probes]
         self._terms = [penalty.attach(self.scene) for penalty in cell.penalties.values()]
         # A term of strength 0 in all members is only measured: the step is the one without it.
@@ -251,7 +255,8 @@ class Stack:
         """Compute the gradient of a batch's loss at other weights, in memory of its own; running statistics stay."""
         if self._second is None:
             self._apart = {name: b.clone() for name, b in self._statistics.items()}
-            self._second = make_engine(self.scene.network, self._apart)
+            engine = make_engine(self.scene.network, self._apart)
+            self._second = accumulating(engine, self.cell.accumulate, self.cell.batch_size)
         for name, b in self._apart.items():
             b.copy_(self._statistics[name])
         read = self._as_read("training", weights)

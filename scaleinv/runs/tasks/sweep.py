@@ -21,6 +21,7 @@ from scaleinv.runs.tasks.base import Task
 from scaleinv.runs.tensors import join_parts, save_part
 from scaleinv.runs.tracking import Tracking
 from scaleinv.runs.weights import SIZES, Keeper, require_kept
+from scaleinv.training.accumulation import part_size
 from scaleinv.training.autograd import step_scalars
 from scaleinv.training.cell import LR, Cell, Member, list_members, next_stack
 from scaleinv.training.stack import EpochResult, Stack
@@ -305,8 +306,9 @@ def pick_chunk(cell: Cell) -> tuple[int, str]:
     scale, m = cell.dataset.scale, cell.network.graph.parameters
     one = {name: torch.empty(shape, dtype=scale.dtype) for name, shape in cell.network.graph.shapes.items()}
     state = safetensors_size(cell.optimizer.transformation().init(one))
-    once, each = step_scalars(cell.network, cell.batch_size)
-    per_member = (3 * m + each) * scale.element_size() + state
+    once, each = step_scalars(cell.network, part_size(cell.accumulate, cell.batch_size))
+    gradients = m * (cell.accumulate > 1)  # a second gradient per member, in which the parts are added up
+    per_member = (3 * m + gradients + each) * scale.element_size() + state
     fits = max(1, (int(0.6 * free_bytes(scale.device)) - once * scale.element_size()) // per_member)
     if scale.device.type == "cuda":
         return fits, f"{fits} members of {per_member / 2**20:.1f} MiB fit into 60 % of the free GPU memory"
