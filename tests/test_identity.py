@@ -24,8 +24,8 @@ def test_released_runs_keep_their_ids():
 
 def test_a_new_key_renames_runs_only_away_from_its_old_value(monkeypatch):
     resolved = compose().resolved
-    grown = {**resolved, "new": {"name": "old"}, "optimizer": {**resolved["optimizer"], "clip": None}}
-    monkeypatch.setattr(module, "FORMERLY", {**module.FORMERLY, "new.name": "old", "optimizer.clip": None})
+    grown = {**resolved, "new": {"name": "old"}, "optimizer": {**resolved["optimizer"], "knob": None}}
+    monkeypatch.setattr(module, "FORMERLY", {**module.FORMERLY, "new.name": "old", "optimizer.knob": None})
     assert module.identity(grown) == module.identity(resolved)
     grown["new"] = {"name": "other"}
     assert module.identity(grown) != module.identity(resolved)
