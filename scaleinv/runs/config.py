@@ -614,6 +614,8 @@ def _device(given: Any) -> str | tuple[str, ...]:
     raise ConfigError(
         f"device must be text or a list of texts, got {given!r}", "device", "there are auto, cpu, cuda, cuda:1, ..."
     )
+
+
 def _accumulate(raw: Mapping[str, Any]) -> int:
     """Read the number of parts of a batch."""
     parts = _number(raw, "accumulate", int, 1)
