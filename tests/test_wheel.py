@@ -67,6 +67,14 @@ def test_the_wheel_runs_from_an_empty_directory(tmp_path):
     (metadata,) = Path(site).glob("scaleinv-*.dist-info/METADATA")
     assert "License-Expression: MIT\n" in metadata.read_text()
     assert (metadata.parent / "licenses" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+    assert not re.search(r"\]\((?!https?:)", metadata.read_text())  # on a package's page such links lead nowhere
+    assert "## First steps\n" in metadata.read_text()
+    sources = [*ROOT.glob("scaleinv/**/*.py"), *ROOT.glob("conf/**/*.yaml")]
+    shipped = [path.relative_to(ROOT) for path in sources]
+    shipped = [Path("scaleinv", path) if path.parts[0] == "conf" else path for path in shipped]
+    assert [path for path in shipped if not (Path(site) / path).exists()] == []
+    load = "from importlib.metadata import distribution; [one.load() for one in distribution('scaleinv').entry_points]"
+    run(python, "-c", load, cwd=empty)  # the commands
     command = [python, "-m", "scaleinv.cli", "epochs=1", "space=gspace", "progress=false", "threads=1"]
     run(*command, cwd=empty)
     run(python, "-m", "scaleinv.report.figures", "loss_vs_lr", "results", "--out", "picture", cwd=empty)

@@ -67,7 +67,7 @@ class GradientTransformation(NamedTuple):
             in the same tensors; the direction shares no memory with it. The direction is zero where gradients and
             coordinates are zero. See :func:`kept`, which enforces this.
         powers: for every key of the state how it follows a change of the gauge: what it would be if all gradients so
-            far had been taken at the rescaled weights (:data:`LIKE_GRADIENTS` for sums of gradients). None if nobody
+            far had been taken at the rescaled weights (``LIKE_GRADIENTS`` for sums of gradients). None if nobody
             has said; such a rule with a state refuses gauges.
     """
 

@@ -26,11 +26,18 @@ def filled(entry: Any, files: Files, taken: set[str]) -> Any:
     listed: list[Any] = []
     for inner in entry:
         if isinstance(inner, str) and "*" in inner:
-            paths = sorted(file.src_uri for file in files.documentation_pages())
-            listed += [path for path in paths if path not in taken and fnmatchcase(path, inner)]
+            paths = sorted(
+                (file.src_uri for file in files.documentation_pages()), key=lambda path: path.removesuffix(".md")
+            )
+            listed += [path for path in paths if path not in taken and matches(path, inner)]
         else:
             listed.append(filled(inner, files, taken))
     return listed
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Whether a page, in the pattern's folder itself, fits a pattern."""
+    return path.count("/") == pattern.count("/") and fnmatchcase(path, pattern)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

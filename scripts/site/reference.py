@@ -24,11 +24,8 @@ def defined(path: Path) -> list[str]:
 
 def contents(folder: Path) -> str:
     """Return the page on a package: its docstring, what it defines or gives at once, then each public module."""
-    members = defined(folder / "__init__.py")
-    lines = [
-        f"# {dotted(folder)}",
-        f"::: {dotted(folder)}\n    options: {{show_root_heading: false, members: {members}}}",
-    ]
+    options = f"show_root_heading: false, show_root_toc_entry: false, members: {defined(folder / '__init__.py')}"
+    lines = [f"# {dotted(folder)}", f"::: {dotted(folder)}\n    options: {{{options}}}"]
     if folder == PACKAGE:
         exported = sorted(scaleinv._ON_DEMAND.items())
         lines += ["At the top level:", ", ".join(f"[`scaleinv.{name}`][{module}.{name}]" for name, module in exported)]

@@ -27,11 +27,13 @@ class Roles(griffe.Extension):
 
 
 def link(name: str, scope: griffe.Object) -> str:
-    """Return a link to what a name means in a scope; there is none to what is private or has no docstring."""
+    """Return a link to what a name means in a scope; none to what is private, undocumented or not of this package."""
     shown = f"`{name}`"
     try:
         first, _, rest = name.partition(".")
         target = name if first == "scaleinv" else ".".join(filter(None, [scope.resolve(first), rest]))
+        if not target.startswith("scaleinv"):
+            return shown
         meant = scope.modules_collection[target]
     except (KeyError, griffe.NameResolutionError, griffe.AliasResolutionError):
         LOG.warning("%s: the docstring refers to %s, which is not there", scope.path, name)
