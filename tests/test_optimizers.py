@@ -7,12 +7,12 @@ import pytest
 import torch
 from conftest import TINY, assert_close, batch, draw, member, point, stacked_gradients
 
-from scaleinv.optim import IDENTITY, SGD, Adam, AdamW, GradientTransformation, Optimizer, RMSprop, _foreach
+from scaleinv.optim import IDENTITY, SGD, Adam, AdamW, GradientTransformation, Optimizer, RMSprop
 from scaleinv.optim.adagrad import AdaGrad
 from scaleinv.optim.base import kept
 from scaleinv.optim.sam import SAM
 from scaleinv.runs.registry import find, names
-from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, ParameterSpace, WeightSpace
+from scaleinv.spaces import CycleSpace, FixedWeightSpace, GSpace, ParameterSpace, WeightSpace, _foreach
 from scaleinv.symmetry.members import PerMember
 from scaleinv.training.stack import flatten
 

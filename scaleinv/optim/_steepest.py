@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scaleinv.optim import _foreach as foreach
 from scaleinv.optim.base import UNCHANGED, GradientTransformation, Point, Powers, State, zeros_like
+from scaleinv.spaces import _foreach as foreach
 from scaleinv.spaces.base import Coords
 from scaleinv.symmetry.members import PerMember
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 
-from scaleinv.optim import _foreach as foreach
 from scaleinv.optim.base import (
     LIKE_GRADIENTS,
     LIKE_SQUARED_GRADIENTS,
@@ -17,6 +16,7 @@ from scaleinv.optim.base import (
     chain,
     zeros_like,
 )
+from scaleinv.spaces import _foreach as foreach
 from scaleinv.spaces.base import Coords
 from scaleinv.symmetry.members import PerMember
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from scaleinv.optim import _foreach as foreach
+from scaleinv.spaces import _foreach as foreach
 from scaleinv.spaces.base import Chart, Coords
 from scaleinv.symmetry.members import PerMember
 from scaleinv.symmetry.network import Network

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from scaleinv.optim import _foreach as foreach
 from scaleinv.optim.base import (
     LIKE_SQUARED_GRADIENTS,
     UNCHANGED,
@@ -15,6 +14,7 @@ from scaleinv.optim.base import (
     zeros_like,
 )
 from scaleinv.optim.sgd import momentum
+from scaleinv.spaces import _foreach as foreach
 from scaleinv.spaces.base import Coords
 from scaleinv.symmetry.members import PerMember
 

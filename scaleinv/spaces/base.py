@@ -18,9 +18,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from scaleinv.spaces import _foreach as foreach
 from scaleinv.spaces._gradient import Gradient
 from scaleinv.symmetry.graph import Graph, Weights
-from scaleinv.symmetry.members import per_entry
 
 Coords = dict[str, Tensor]
 
@@ -161,8 +161,7 @@ class Chart(ABC):
             direction: change of the coordinates, zero where a weight is fixed; its memory may be used.
             step: factor per member, in training minus the learning rate, shape ``(*members,)``.
         """
-        for name, w in frame.weights.items():
-            w.addcmul_(direction[name], per_entry(step, w))
+        foreach.add_scaled_(list(frame.weights.values()), [direction[name] for name in frame.weights], step)
 
     def descend_(self, frame: Frame, gradient: Gradient, step: Tensor) -> None:
         """Take a step of plain gradient descent in place: :meth:`pullback_`, then :meth:`retract_`.

@@ -1,11 +1,12 @@
 """G-space: the values of basis paths as coordinates (thesis, chapter 2; maths.md, 2.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from scaleinv.spaces import _foreach as foreach
 from scaleinv.spaces._pinned import (
     BALANCED,
     FIXES,
@@ -22,7 +23,7 @@ from scaleinv.spaces.base import Chart, Coords, Frame, ParameterSpace, Support
 from scaleinv.symmetry.balance import balance
 from scaleinv.symmetry.graph import Graph, Weights
 from scaleinv.symmetry.group import require_range, to_gauge
-from scaleinv.symmetry.members import PerMember, per_entry
+from scaleinv.symmetry.members import PerMember
 from scaleinv.symmetry.skeleton import Pick, Skeleton, add_at_, take
 
 
@@ -82,28 +83,35 @@ class GSpace(ParameterSpace):
 
 
 @dataclass(frozen=True)
-class _Root:
-    """The in-edges of a block, at least one of which is a root.
+class _Roots:
+    """The in-edges of all blocks that have a root among them, in one row after another.
 
     Attributes:
-        pick: in-edges of the block, one per channel.
-        start: position of the first in-edge in vectors over all roots; the others follow.
+        picks: in-edges of each block, one per channel.
+        counts: number of in-edges of each block.
         minus_is_root: -1 where an edge is a root, 0 elsewhere.
         scale: ``S_head / S_tail`` of the edges, so that ``V = V_before w scale``.
         unit: ``q S_tail / S_head`` of the edges, so that ``dw/dV = unit / V_before``, in the chart's units.
-        before: position of the root before each edge; None if all edges start at the inputs.
+        before: position of the root before each edge, where 0 stands for the inputs.
+        follow: number of each block that follows another one, and the positions before its edges.
     """
 
-    pick: Pick
-    start: int
+    picks: list[Pick]
+    counts: list[int]
     minus_is_root: Tensor
     scale: Tensor
     unit: Tensor
-    before: Tensor | None
+    before: Tensor
+    follow: list[tuple[int, Tensor]]
 
-    def own(self, by_root: Tensor) -> Tensor:
-        """Return the part of a vector over all roots that belongs to these in-edges, as a view."""
-        return by_root.narrow(-1, self.start, self.pick.classes.numel())
+    def read(self, tensors: Weights) -> Tensor:
+        """Return the entries of tensors at the in-edges, in a row."""
+        return torch.cat([pick.read(tensors[pick.name]) for pick in self.picks], -1)
+
+    def add_(self, tensors: Weights, values: Tensor) -> None:
+        """Add a row of values to the entries of tensors at the in-edges."""
+        for pick, own in zip(self.picks, values.split_with_sizes(self.counts, -1), strict=True):
+            pick.add_(tensors[pick.name], own)
 
 
 @dataclass(frozen=True)
@@ -111,33 +119,40 @@ class _Reader:
     """A tensor with edges that start at hidden nodes.
 
     Attributes:
-        tail: classes at the edges' tails, as in :class:`scaleinv.symmetry.graph.Edges`.
-        roots: positions of the roots of those classes, flat; a slice if they are consecutive.
-        numerator: ``q_tail S`` at those classes, flat; None if it is one everywhere.
+        name: name of the tensor.
+        shape: shape in which a value per tail broadcasts against the tensor, member dims included.
+        row: shape of the same values in a row, ``(*members, number of tails)``.
+        shared: dims along which the tensor's entries share their tails.
     """
 
-    tail: Tensor
-    roots: slice | Tensor
+    name: str
+    shape: tuple[int, ...]
+    row: tuple[int, ...]
+    shared: list[int]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum values per entry over the entries that share a tail, in a row."""
+        return (values.sum(self.shared) if self.shared else values).view(self.row)
+
+
+@dataclass(frozen=True)
+class _Readers:
+    """All tensors with edges that start at hidden nodes, and their tails, in one row after another.
+
+    Attributes:
+        tensors: the tensors.
+        roots: positions of the roots of the tails.
+        numerator: ``q_tail S`` at the tails; None if it is one everywhere.
+    """
+
+    tensors: list[_Reader]
+    roots: Tensor
     numerator: Tensor | None
 
-    def spread(self, by_root: Tensor, numerator: Tensor | None = None) -> Tensor:
-        """Return values per root (times the numerator) so that they broadcast against the tensor."""
-        if isinstance(self.roots, slice):
-            values = by_root.narrow(-1, self.roots.start, self.tail.numel())
-        else:
-            values = take(by_root, self.roots)
-        if numerator is not None:
-            values = values * numerator
-        return values.view((*values.shape[:-1], *self.tail.shape))
-
-    def collect_(self, by_root: Tensor, values: Tensor) -> None:
-        """Add values per entry to the roots that they belong to."""
-        shared = [dim for dim in range(-self.tail.dim(), 0) if self.tail.shape[dim] == 1]
-        sums = (values.sum(shared, keepdim=True) if shared else values).reshape(*by_root.shape[:-1], self.tail.numel())
-        if isinstance(self.roots, slice):
-            by_root.narrow(-1, self.roots.start, self.tail.numel()).add_(sums)
-        else:
-            add_at_(by_root, self.roots, sums)
+    def spread(self, row: Tensor) -> list[Tensor]:
+        """Return values per tail so that they broadcast against the tensors."""
+        parts = row.split_with_sizes([reader.row[-1] for reader in self.tensors], -1)
+        return [part.view(reader.shape) for reader, part in zip(self.tensors, parts, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -145,14 +160,14 @@ class _PathFrame(Frame):
     """What the maps need at one point.
 
     Attributes:
-        roots: weights of the roots, one tensor per :class:`_Root`.
-        root_factors: ``dw/dV`` of the roots, one tensor per :class:`_Root`.
-        tail_factors: ``q_tail / P_tail``, one tensor per :class:`_Reader`, by name.
+        roots: weights of the roots, in a row.
+        root_factors: ``dw/dV`` of the roots, in a row.
+        tail_factors: ``q_tail / P_tail`` of the readers, in a row.
     """
 
-    roots: list[Tensor]
-    root_factors: list[Tensor]
-    tail_factors: dict[str, Tensor]
+    roots: Tensor
+    root_factors: Tensor
+    tail_factors: Tensor
 
 
 @dataclass(frozen=True)
@@ -183,18 +198,19 @@ class GSpaceChart(PinnedChart):
         # dw/dV = q / (P S): the part that depends on the head is constant, and often one.
         self._head_factor = self._units.head / self._S
         self._scales_heads = bool((self._head_factor != 1).any())
+        # Kept, because looking them up takes longer than multiplying a small layer by them.
+        self._heads = {name: e.at_heads(self._head_factor) for name, e in graph.edges.items()}
         self._tail_numerator = self._units.tail * self._S
         self._position, self._roots = self._find_roots()
-        self._readers = {name: self._reader(name) for name, e in graph.edges.items() if e.tail.any()}
+        self._readers = self._find_readers()
+        self._first = [name for name, e in graph.edges.items() if not e.tail.any()]
         self._pins_of = {name: [(p, v) for p, v in self.pins if p.name == name] for name in graph.shapes}
-        for root in self._roots:
-            name = root.pick.name
-            if ((root.minus_is_root != 0) & (root.pick.read(weights[name]) == 0)).any():
-                raise ValueError(f"{name} is zero at a root of the skeleton, a pole of G-space; try maxprod")
+        if ((self._roots.minus_is_root != 0) & (self._roots.read(weights) == 0)).any():
+            at = next(p.name for p in self._roots.picks if (p.read(weights[p.name]) == 0).any())
+            raise ValueError(f"{at} is zero at a root of the skeleton, a pole of G-space; try maxprod")
         # Path values of the roots; the first stands for the inputs, where P = 1. Like the products, this memory is
         # used again at every step: fresh memory would cost more than the arithmetic.
-        count = 1 + sum(root.pick.classes.numel() for root in self._roots)
-        self._paths = self._S.new_ones(*self._S.shape[:-1], count)
+        self._paths = self._S.new_ones(*self._S.shape[:-1], 1 + sum(self._roots.counts))
         self._products: dict[str, Tensor] = {}
 
     def require_range(self) -> None:
@@ -208,60 +224,67 @@ class GSpaceChart(PinnedChart):
         for name in self.graph.shapes:
             require_range(self._spread(name, self._S / self._units.head, P / self._units.tail))
 
-    def _find_roots(self) -> "tuple[Tensor, list[_Root]]":
+    def _find_roots(self) -> tuple[Tensor, _Roots]:
         """Find, for every class, the first free edge of its skeleton path, by its position among the roots."""
         is_free = self.skeleton.is_root(self.graph)
         # Without member dims if all members share the skeleton.
         members = torch.broadcast_shapes(*(free.shape[:-1] for free in is_free))
         position = torch.zeros(*members, self.graph.hidden + 1, dtype=torch.long, device=self._S.device)
-        roots: list[_Root] = []
+        picks: list[Pick] = []
+        befores, frees, follow = [], [], []
         count = 1
         for pick, free in zip(self.skeleton.into, is_free, strict=True):
             before = position.gather(-1, pick.ends.expand(*members, -1))
             if free.any():
-                scale = self._S[..., pick.classes] / take(self._S, pick.ends)
-                head_factor = self._head_factor[..., pick.classes]
-                unit = head_factor * take(self._tail_numerator, pick.ends)
-                minus = -free.to(self._S.dtype)
-                before_or_none = before if before.any() else None
-                roots.append(_Root(pick, count, minus, scale, unit, before_or_none))
+                if before.any():
+                    follow.append((len(picks), before))
+                picks.append(pick)
+                befores.append(before)
+                frees.append(free.expand(*members, -1))
                 here = torch.arange(count, count + pick.classes.numel(), device=position.device)
                 position = position.index_copy(-1, pick.classes, torch.where(free, here, before))
                 count += pick.classes.numel()
             else:
                 position = position.index_copy(-1, pick.classes, before)
-        return position, roots
+        classes = torch.cat([pick.classes for pick in picks])
+        ends = torch.cat([pick.ends.expand(*members, -1) for pick in picks], -1)
+        scale = self._S[..., classes] / take(self._S, ends)
+        unit = self._head_factor[..., classes] * take(self._tail_numerator, ends)
+        minus = -torch.cat(frees, -1).to(self._S.dtype)
+        counts = [pick.classes.numel() for pick in picks]
+        return position, _Roots(picks, counts, minus, scale, unit, torch.cat(befores, -1), follow)
 
-    def _reader(self, name: str) -> _Reader:
-        tail = self.graph.edges[name].tail
-        roots = self._position[..., tail.flatten()]
-        start = int(roots.flatten()[0])
-        follow = torch.arange(start, start + roots.shape[-1], device=roots.device)
-        is_range = bool((roots == follow).all())
-        numerator = self._tail_numerator[..., tail.flatten()]
-        return _Reader(
-            tail,
-            slice(start, start + roots.shape[-1]) if is_range else roots,
-            numerator if (numerator != 1).any() else None,
-        )
+    def _find_readers(self) -> _Readers:
+        members = self._S.shape[:-1]
+        tails = {name: e.tail for name, e in self.graph.edges.items() if e.tail.any()}
+        tensors = [
+            _Reader(
+                name,
+                (*members, *tail.shape),
+                (*members, tail.numel()),
+                [dim for dim in range(-tail.dim(), 0) if tail.shape[dim] == 1],
+            )
+            for name, tail in tails.items()
+        ]
+        classes = torch.cat([tail.flatten() for tail in tails.values()])
+        numerator = self._tail_numerator[..., classes]
+        return _Readers(tensors, self._position[..., classes], numerator if (numerator != 1).any() else None)
 
     def begin(self, weights: dict[str, Tensor]) -> _PathFrame:
         """Read the roots and compute ``q_tail / P_tail``, with ``P_c = V_root(c) / S_c`` (eq. 5, 7).
 
         The path values of the roots, ``V_root = V_before w S_head / S_tail``, are computed block by block.
         """
-        roots, root_factors = [], []
-        for root in self._roots:
-            roots.append(root.pick.read(weights[root.pick.name]))
-            path, factor = roots[-1] * root.scale, root.unit
-            if root.before is not None:
-                before = take(self._paths, root.before)
-                path, factor = path * before, factor / before
-            root.own(self._paths).copy_(path)
-            root_factors.append(factor)
-        inverse = self._paths.reciprocal()
-        tail_factors = {name: r.spread(inverse, r.numerator) for name, r in self._readers.items()}
-        return _PathFrame(weights, roots, root_factors, tail_factors)
+        roots = self._roots.read(weights)
+        paths = self._paths.narrow(-1, 1, sum(self._roots.counts))
+        torch.mul(roots, self._roots.scale, out=paths)
+        of_blocks = paths.split(self._roots.counts, -1)
+        for number, before in self._roots.follow:
+            of_blocks[number].mul_(take(self._paths, before))
+        factors = take(self._paths.reciprocal(), self._readers.roots)
+        if self._readers.numerator is not None:
+            factors.mul_(self._readers.numerator)
+        return _PathFrame(weights, roots, self._roots.unit / take(self._paths, self._roots.before), factors)
 
     def to_coords(self, weights: Weights) -> Coords:
         """Compute ``V_e = P_tail w_e S_head`` (eq. 6), in the chart's units."""
@@ -272,9 +295,9 @@ class GSpaceChart(PinnedChart):
     def to_weights(self, coords: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Compute ``w_e = V_e / (P_tail S_head)`` with ``P_c = V_root(c) / S_c`` (eq. 7)."""
         values = [self._S.new_ones(*self._S.shape[:-1], 1)]
-        for root in self._roots:
-            q = self._units.head[..., root.pick.classes] * take(self._units.tail, root.pick.ends)
-            values.append(root.pick.read(coords[root.pick.name]) * q)
+        for pick in self._roots.picks:
+            q = self._units.head[..., pick.classes] * take(self._units.tail, pick.ends)
+            values.append(pick.read(coords[pick.name]) * q)
         tails = self._tail_numerator / take(torch.cat(values, -1), self._position)
         return self.pinned({name: c * self._spread(name, self._head_factor, tails) for name, c in coords.items()})
 
@@ -286,12 +309,18 @@ class GSpaceChart(PinnedChart):
     def pullback_(self, frame: Frame, grads: dict[str, Tensor]) -> dict[str, Tensor]:
         """Compute ``dL/dV_e = g_e / (P S) - [e is a root] (sum of g w after it) / V_e`` (eq. 8), times q."""
         assert isinstance(frame, _PathFrame)
-        corrections = self._pull_readers_(frame, grads)
-        for name, g in grads.items():
-            if name not in self._readers:
-                self._scale_heads_(name, g)
-        for root, correction in zip(self._roots, corrections, strict=True):
-            root.pick.add_(grads[root.pick.name], correction)
+        sums = []
+        # One tensor at a time, so that it stays in the cache for all its operations.
+        for reader, factor in zip(self._readers.tensors, self._readers.spread(frame.tail_factors), strict=True):
+            g = grads[reader.name]
+            self._unpin_(reader.name, g)
+            sums.append(reader.sum(self._product(reader.name, g, frame.weights[reader.name])))
+            g.mul_(factor)
+            if self._scales_heads:
+                g.mul_(self._heads[reader.name])
+        self._scale_heads_(self._first, grads)
+        corrections = self._after_roots(sums).mul_(frame.root_factors).div_(frame.roots)
+        self._roots.add_(grads, corrections.mul_(self._roots.minus_is_root))
         return grads
 
     def pullback_metric(self, frame: Frame, metric: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -300,65 +329,53 @@ class GSpaceChart(PinnedChart):
         Where ``dw_a/dV_e`` is not ``[a = e] / (P S)``, e is a root and a comes after it: then it is ``-w_a / V_e``.
         """
         assert isinstance(frame, _PathFrame)
-        sums, result = torch.zeros_like(self._paths), {}
-        for name, m in metric.items():
-            result[name] = m.clone(memory_format=torch.contiguous_format)
-            if (reader := self._readers.get(name)) is not None:
-                for pick, _ in self._pins_of[name]:
-                    pick.zero_(result[name])
-                reader.collect_(sums, self._product(name, result[name], frame.weights[name].square()))
-                result[name].mul_(frame.tail_factors[name].square())
-            self._scale_heads_(name, result[name])
-            self._scale_heads_(name, result[name])
-        for root, w, factor in zip(self._roots, frame.roots, frame.root_factors, strict=True):
-            after = root.own(sums) * (factor / w).square()
-            root.pick.add_(result[root.pick.name], after.mul_(-root.minus_is_root))
+        result = {name: m.clone(memory_format=torch.contiguous_format) for name, m in metric.items()}
+        sums = []
+        for reader, factor in zip(self._readers.tensors, self._readers.spread(frame.tail_factors), strict=True):
+            m = result[reader.name]
+            self._unpin_(reader.name, m)
+            sums.append(reader.sum(self._product(reader.name, m, frame.weights[reader.name].square())))
+            m.mul_(factor.square())
+        for _ in range(2):
+            self._scale_heads_(self.graph.shapes, result)
+        after = self._after_roots(sums).mul_((frame.root_factors / frame.roots).square())
+        self._roots.add_(result, after.mul_(-self._roots.minus_is_root))
         return result
 
     def retract_(self, frame: Frame, direction: dict[str, Tensor], step: Tensor) -> None:
         """Compute ``w_e <- (w_e + step q d_e / (P S)) / R_tail``, R = new over old root value (eq. 9)."""
         assert isinstance(frame, _PathFrame)
-        at_roots = [root.pick.read(direction[root.pick.name]) for root in self._roots]
-        self._move_readers_(frame, direction, at_roots, step)
-        for name, w in frame.weights.items():
-            if name not in self._readers:
-                self._scale_heads_(name, direction[name])
-                w.addcmul_(direction[name], per_entry(step, w))
-
-    def _pull_readers_(self, frame: _PathFrame, grads: dict[str, Tensor]) -> list[Tensor]:
-        """Pull back the gradients after the roots, the fixed ones to zero; return what equation 8 adds at the roots."""
-        sums = torch.zeros_like(self._paths)
-        # One tensor at a time, so that it stays in the cache for all its operations.
-        for name, reader in self._readers.items():
-            g = grads[name]
-            for pick, _ in self._pins_of[name]:
-                pick.zero_(g)
-            reader.collect_(sums, self._product(name, g, frame.weights[name]))
-            g.mul_(frame.tail_factors[name])
-            self._scale_heads_(name, g)
-        return [
-            (root.own(sums) * factor).div_(w).mul_(root.minus_is_root)
-            for root, w, factor in zip(self._roots, frame.roots, frame.root_factors, strict=True)
-        ]
-
-    def _move_readers_(self, frame: _PathFrame, direction: Weights, at_roots: list[Tensor], step: Tensor) -> None:
-        """Move the tensors after the roots by equation 9; overwrites ``at_roots``, the direction at the roots."""
-        ratio = torch.ones_like(self._paths)
-        for root, d, w, factor in zip(self._roots, at_roots, frame.roots, frame.root_factors, strict=True):
-            root.own(ratio).add_(d.mul_(step.unsqueeze(-1)).mul_(factor).div_(w))
-        inverse = ratio.reciprocal_()
+        by_member = step.unsqueeze(-1)
+        moves = self._roots.read(direction).mul_(by_member).mul_(frame.root_factors).div_(frame.roots)
+        ratio = torch.cat((torch.ones_like(moves[..., :1]), moves.add_(1.0)), -1)
+        shrink = self._readers.spread(take(ratio.reciprocal_(), self._readers.roots))
+        steps = self._readers.spread(frame.tail_factors * by_member)
         # One tensor at a time, small factors first, so that it stays in the cache for all its operations.
-        for name, reader in self._readers.items():
-            w, d = frame.weights[name], direction[name]
-            self._scale_heads_(name, d)
-            w.addcmul_(d, frame.tail_factors[name] * per_entry(step, w)).mul_(reader.spread(inverse))
-            for pick, values in self._pins_of[name]:
+        for reader, factor, after in zip(self._readers.tensors, steps, shrink, strict=True):
+            w, d = frame.weights[reader.name], direction[reader.name]
+            if self._scales_heads:
+                d.mul_(self._heads[reader.name])
+            w.addcmul_(d, factor).mul_(after)
+            for pick, values in self._pins_of[reader.name]:
                 pick.write_(w, values)
+        self._scale_heads_(self._first, direction)
+        foreach.add_scaled_([frame.weights[n] for n in self._first], [direction[n] for n in self._first], step)
 
-    def _scale_heads_(self, name: str, tensor: Tensor) -> None:
+    def _after_roots(self, sums: list[Tensor]) -> Tensor:
+        """Sum, for every root, what :meth:`_Readers.sum` returned for the tensors after it; a row over the roots."""
+        after = torch.zeros_like(self._paths)
+        add_at_(after, self._readers.roots, torch.cat(sums, -1))
+        return after.narrow(-1, 1, after.shape[-1] - 1)
+
+    def _unpin_(self, name: str, tensor: Tensor) -> None:
+        """Set the places of the fixed weights of one tensor to zero."""
+        for pick, _ in self._pins_of[name]:
+            pick.zero_(tensor)
+
+    def _scale_heads_(self, names: Iterable[str], tensors: Weights) -> None:
         """Multiply by ``q_head / S_head`` in place, unless that is one everywhere."""
         if self._scales_heads:
-            tensor.mul_(self.graph.edges[name].at_heads(self._head_factor))
+            foreach.mul_by_([tensors[name] for name in names], [self._heads[name] for name in names])
 
     def _product(self, name: str, first: Tensor, second: Tensor) -> Tensor:
         """Multiply into a buffer that the chart keeps."""

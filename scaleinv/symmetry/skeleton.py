@@ -168,7 +168,7 @@ def take(values: Tensor, index: Tensor) -> Tensor:
     """Return ``values[..., index]``; the index is ``(n,)``, or ``(*members, n)`` where it differs between members."""
     if index.dim() == 1:
         return values.index_select(-1, index)
-    return values.gather(-1, index.expand(*values.shape[:-1], -1))
+    return values.gather(-1, _for_members(index, values))
 
 
 def add_at_(totals: Tensor, index: Tensor, values: Tensor) -> None:
@@ -176,7 +176,13 @@ def add_at_(totals: Tensor, index: Tensor, values: Tensor) -> None:
     if index.dim() == 1:
         totals.index_add_(-1, index, values)
     else:
-        totals.scatter_add_(-1, index.expand(*totals.shape[:-1], -1), values)
+        totals.scatter_add_(-1, _for_members(index, totals), values)
+
+
+def _for_members(index: Tensor, values: Tensor) -> Tensor:
+    """Expand ``(*members, n)`` to the leading dims of ``values``; one look is faster than a view of the same shape."""
+    members = values.shape[:-1]
+    return index if index.shape[:-1] == members else index.expand(*members, -1)
 
 
 def _read(picks: Sequence[Pick], weights: Weights) -> list[Tensor]:

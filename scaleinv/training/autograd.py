@@ -8,8 +8,8 @@ from torch.func import functional_call
 
 from scaleinv.losses.base import Loss
 from scaleinv.patterns.record import Recorder
+from scaleinv.spaces import _foreach as foreach
 from scaleinv.spaces._gradient import Gradient
-from scaleinv.spaces.base import per_entry
 from scaleinv.symmetry.graph import Weights
 from scaleinv.symmetry.network import Network
 from scaleinv.training.chain import ChainEngine
@@ -44,8 +44,7 @@ class AutogradGradient(Gradient):
 
     def add_to_(self, weights: Weights, factor: Tensor) -> None:
         """Add a multiple of the gradient; see :meth:`Gradient.add_to_`."""
-        for name, w in weights.items():
-            w.addcmul_(self._grads[name], per_entry(factor, w))
+        foreach.add_scaled_(list(weights.values()), [self._grads[name] for name in weights], factor)
 
 
 class AutogradEngine(Engine):

@@ -30,6 +30,15 @@ def mul_(tensors: Tensors, factor: PerMember) -> None:
             t.mul_(_at(factor, t))
 
 
+def mul_by_(tensors: Tensors, factors: Tensors) -> None:
+    """Multiply by other tensors, which may be smaller and broadcast."""
+    if has("_foreach_mul_"):
+        torch._foreach_mul_(tensors, factors)
+    else:
+        for t, factor in zip(tensors, factors, strict=True):
+            t.mul_(factor)
+
+
 def add_number_(tensors: Tensors, number: PerMember) -> None:
     """Add a number."""
     if not isinstance(number, Tensor) and has("_foreach_add_"):
@@ -55,6 +64,12 @@ def addcmul_(tensors: Tensors, firsts: Tensors, seconds: Tensors, factor: PerMem
     else:
         for t, first, second in zip(tensors, firsts, seconds, strict=True):
             t.addcmul_(first * _at(factor, t), second)
+
+
+def add_scaled_(tensors: Tensors, others: Tensors, factor: Tensor) -> None:
+    """Add ``factor``, one per member, times other tensors."""
+    by_dims = {t.dim(): per_entry(factor, t) for t in tensors}
+    addcmul_(tensors, others, [by_dims[t.dim()] for t in tensors], 1.0)
 
 
 def div_(tensors: Tensors, divisors: Tensors) -> None:
