@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import KINDS, batch, draw, member
-from small_networks import MODULES
+from small_networks import DESCRIBED, MODULES
 
 from scaleinv import reference
+from scaleinv.networks.lenet import LeNet
 from scaleinv.networks.mlp import mlp
-from scaleinv.symmetry.freedom import LIMIT, data_ranks, path_gram, path_rank
+from scaleinv.symmetry import freedom
+from scaleinv.symmetry.freedom import LIMIT, data_ranks, path_gram, path_rank, probed_path_rank
 
 NETWORKS = KINDS | {"figure 2 of P4": mlp((2, 2, 2, 1))}
 
@@ -59,6 +61,52 @@ def test_where_weights_are_zero_the_rank_is_lower():
     found = path_rank(network, weights)
     assert found == np.linalg.matrix_rank(path_jacobian(network, weights))
     assert found < network.graph.parameters - network.graph.hidden
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize("kind", [*NETWORKS, *MODULES, "projection", "grouped_and_depthwise"])
+def test_probes_find_the_rank_of_the_gram_matrix(kind):
+    network = (NETWORKS | MODULES | {name: at.network for name, at in DESCRIBED.items()})[kind]
+    weights = member(draw(network, 1), 0)
+    found = probed_path_rank(network, weights, probes=3, generator=generator())
+    assert found.rank == path_rank(network, weights)
+    assert found.error < 1e-9
+
+
+def test_probes_find_lower_ranks_where_weights_are_zero():
+    """Dead nodes, a node without outgoing weights, and zeros that are alone on a path."""
+    network = mlp((3, 4, 3, 2), bias=True)
+    weights = member(draw(network, 1), 0)
+    for name, place in (("2.weight", (slice(None), 1)), ("0.weight", (0, 2)), ("0.weight", 3), ("0.bias", 3)):
+        weights[name][place] = 0.0
+        assert probed_path_rank(network, weights, generator=generator()).rank == path_rank(network, weights)
+    assert path_rank(network, weights) < network.graph.parameters - network.graph.hidden - 3
+
+
+@pytest.mark.parametrize("make", [lambda: mlp((784, 64, 64, 64, 64, 10)), lambda: LeNet().network((1, 28, 28), 10)])
+def test_probes_count_real_networks_in_a_few_products(make):
+    network = make()
+    found = probed_path_rank(network, member(network.init([0]), 0), generator=generator())
+    assert found.rank == network.graph.parameters - network.graph.hidden > 60_000
+    assert found.error < 1e-6
+    assert found.steps < 20
+
+
+def test_probes_notice_a_kernel_that_is_larger_than_the_orbit(monkeypatch):
+    """As they do where a scale of weights before batch norm is left that its statistics of zero mean do not see."""
+    network = DESCRIBED["residual_with_batch_norm"].network
+    weights = member(draw(network, 1), 0)
+    assert path_rank(network, weights) < network.graph.parameters - network.graph.hidden
+    with pytest.raises(RuntimeError, match="larger than the tangents"):
+        probed_path_rank(network, weights, generator=generator(), steps=100)
+    monkeypatch.setattr(freedom, "along_orbit", lambda graph, w, step: {name: 0 * s for name, s in step.items()})
+    with pytest.raises(RuntimeError, match="larger than the tangents"):
+        probed_path_rank(
+            NETWORKS["straight"], member(draw(NETWORKS["straight"], 1), 0), generator=generator(), steps=100
+        )
 
 
 def test_the_rank_on_data_grows_to_at_most_that_of_the_paths():

@@ -4,13 +4,14 @@ import math
 
 import pytest
 import torch
-from conftest import TINY, assert_close, batch, draw, member
-from small_networks import MODULES
+from conftest import TINY, assert_close, batch, draw, gradient, member
+from small_networks import DESCRIBED, MODULES
 
 from scaleinv.networks.mlp import mlp
 from scaleinv.symmetry.group import random_scales, rescale
 from scaleinv.symmetry.path_norm import path_curvature
 from scaleinv.symmetry.pathcond import PathCond, condition
+from scaleinv.training.autograd import AutogradEngine
 
 NETWORKS = {"chain": TINY, "valley": mlp((4, 6, 2, 7, 3), bias=True), **MODULES}
 
@@ -94,3 +95,48 @@ def test_a_node_without_a_path_keeps_its_scale():
     problem = PathCond(TINY.graph, path_curvature(TINY, weights))
     assert problem.solve()[0, 2] == 0
     assert all(w.isfinite().all() for w in condition(TINY, weights).values())
+
+
+# Batch norm: what is rescaled are its own parameters and the weights after it, not the weights before it.
+NORMED = DESCRIBED["residual_with_batch_norm"].network
+
+
+def in_training_mode(weights):
+    """Compute the outputs of the first step, with the statistics of its batch."""
+    engine = AutogradEngine(NORMED, NORMED.buffers(len(weights["head.weight"]), torch.float64))
+    return gradient(engine, weights, *batch(NORMED, 16))[0].clone()
+
+
+def test_through_batch_norm_the_first_step_computes_the_same_function():
+    weights = draw(NORMED, 2)
+    conditioned = condition(NORMED, weights)
+    torch.testing.assert_close(in_training_mode(conditioned), in_training_mode(weights), rtol=1e-12, atol=1e-12)
+    ratios = {name: (w / weights[name]).flatten(1) for name, w in conditioned.items()}
+    assert all((ratios[name] - 1).abs().max() < 1e-12 for name in ("stem.0.weight", "head.bias"))
+    for name in ("stem.1.weight", "stem.1.bias", "block.0.weight", "block.1.weight", "block.3.weight", "head.weight"):
+        assert (ratios[name] - 1).abs().max() > 1e-2, name
+
+
+def test_through_batch_norm_the_minimum_is_that_of_the_loop_over_nodes():
+    weights = draw(NORMED, 1)
+    problem = PathCond(NORMED.graph, path_curvature(NORMED, weights, NORMED.buffers(1, torch.float64)))
+    B, kappa = incidence(NORMED.graph), torch.cat([k[0].flatten() for k in problem.curvature.values()])
+    wanted, found = loop_over_nodes(B, kappa), problem.solve()
+    lowest = objective(B, kappa, wanted)
+    assert objective(B, kappa, torch.zeros_like(wanted)) - lowest > 1e-3
+    assert problem.value(found).item() == pytest.approx(lowest.item(), rel=1e-6)
+    torch.testing.assert_close(found[0, 1:], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_before_batch_norm_are_no_rescaling():
+    """As the public code for residual networks has it: rows before the norm and its shift, against columns after it."""
+    weights = draw(NORMED, 1)
+    scale = torch.tensor([0.5, 2.0, 4.0], dtype=torch.float64)
+    moved = dict(weights)
+    moved["block.0.weight"] = weights["block.0.weight"] * scale[:, None, None, None]
+    moved["block.1.bias"] = weights["block.1.bias"] * scale
+    moved["block.3.weight"] = weights["block.3.weight"] / scale[:, None, None]
+    assert (in_training_mode(moved) - in_training_mode(weights)).abs().max() > 1e-2
+    moved["block.0.weight"] = weights["block.0.weight"]
+    moved["block.1.weight"] = weights["block.1.weight"] * scale
+    torch.testing.assert_close(in_training_mode(moved), in_training_mode(weights), rtol=1e-12, atol=1e-12)
