@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from scaleinv.gauging import Gauge, NoGauge
 from scaleinv.losses import Loss
 from scaleinv.optim import SGD
 from scaleinv.optim.base import Optimizer, Point, State
@@ -18,6 +19,7 @@ from scaleinv.starts.base import Start
 from scaleinv.symmetry.group import random_scales, rescale
 from scaleinv.symmetry.network import Network
 from scaleinv.training.autograd import make_engine
+from scaleinv.training.regauge import regauge_
 from scaleinv.training.stack import move_
 
 ONCE, EVERY_STEP = MODES = ("once before", "before every step")
@@ -33,12 +35,14 @@ class Method:
         optimizer: optimizer to train with.
         lr: learning rate.
         gauge: what is done to the weights before training, rescaled ones too.
+        during: what is done to them between the steps.
     """
 
     space: ParameterSpace
     optimizer: Optimizer
     lr: float
     gauge: Start
+    during: Gauge = field(default_factory=NoGauge)
 
 
 @dataclass(frozen=True)
@@ -122,9 +126,10 @@ def measure_cost(method: Method, setting: Setting, repeats: int) -> float:
     """Time a step of a method relative to one of SGD in weight space; the two take turns in this process.
 
     Returns:
-        The ratio of the median times.
+        The ratio of the median times. Steps before which the gauge is changed have a median of their own, and count as
+        often as they come.
     """
-    plain = replace(method, space=WeightSpace(), optimizer=SGD())
+    plain = replace(method, space=WeightSpace(), optimizer=SGD(), during=NoGauge())
     runs = [_Run(each, setting, setting.chart(each)) for each in (method, plain)]
     times: list[list[float]] = [[], []]
     for k in range(repeats + 1):
@@ -133,8 +138,12 @@ def measure_cost(method: Method, setting: Setting, repeats: int) -> float:
             run.step(k)
             seconds.append(time.perf_counter() - began)
     # The first step makes the buffers.
-    own, reference = (statistics.median(seconds[1:]) for seconds in times)
-    return own / reference
+    by_kind: dict[bool, list[float]] = {}
+    for k, taken in enumerate(times[0]):
+        if k:
+            by_kind.setdefault(method.during.is_due(k), []).append(taken)
+    own = sum(len(some) * statistics.median(some) for some in by_kind.values()) / repeats
+    return own / statistics.median(times[1][1:])
 
 
 class _Run:
@@ -146,6 +155,7 @@ class _Run:
         self._statistics = network.buffers(len(setting.seeds), torch.float64)
         self._engine = make_engine(network, self._statistics)
         self._second = make_engine(network, {name: b.clone() for name, b in self._statistics.items()})
+        self._during = method.during
         self._rule = method.optimizer.transformation()
         self._state: State = self._rule.init(self._weights)
         self._targets = setting.loss.targets(setting.labels[None], network.outputs, setting.images.dtype)
@@ -163,6 +173,9 @@ class _Run:
         index = torch.arange(k * setting.batch_size, (k + 1) * setting.batch_size) % len(setting.labels)
         images = setting.images[None, index]
         batch = (images, self._targets[..., index], setting.loss)
+        if self._during.is_due(k):
+            there = lambda: self._second.gradient(self._weights, *batch)[1].whole(self._weights)  # noqa: E731
+            regauge_(self._during, setting.network.graph, self._weights, self._state, self._rule, there)
         logits, gradient = self._engine.gradient(self._weights, *batch)
         place = (self._weights, images, logits, setting.network, self._chart, self._statistics)
         point = Point(*place, lambda weights: self._second.gradient(weights, *batch)[1].whole(weights))
@@ -174,15 +187,29 @@ class _Run:
 
 
 def methods(
-    spaces: Mapping[str, ParameterSpace], optimizers: Mapping[str, tuple[Optimizer, float]], gauges: Mapping[str, Start]
+    spaces: Mapping[str, ParameterSpace],
+    optimizers: Mapping[str, tuple[Optimizer, float]],
+    gauges: Mapping[str, Start],
+    during: Mapping[str, Gauge],
 ) -> dict[tuple[str, str, str], Method]:
-    """List every optimizer in every space, and in the first space after every gauge too; by their labels.
+    """List every optimizer in every space, and in the first space after and with every gauge too; by their labels.
 
     Other spaces than weight space choose a gauge themselves, so the first space should be weight space.
+
+    Args:
+        spaces: spaces by label.
+        optimizers: optimizers and their learning rates, by label.
+        gauges: what is done to the weights before training, by label; the first in all spaces.
+        during: what is done to them between the steps of a training from the first of ``gauges``, by other labels.
     """
+    (first, drawn), *others = gauges.items()
     listed = {}
     for i, (space, own) in enumerate(spaces.items()):
-        for gauge, start in list(gauges.items())[: None if i == 0 else 1]:
+        ways: dict[str, tuple[Start, Gauge]] = {first: (drawn, NoGauge())}
+        if i == 0:
+            ways |= {label: (start, NoGauge()) for label, start in others}
+            ways |= {label: (drawn, gauge) for label, gauge in during.items()}
+        for gauge, way in ways.items():
             for optimizer, (rule, lr) in optimizers.items():
-                listed[space, optimizer, gauge] = Method(own, rule, lr, start)
+                listed[space, optimizer, gauge] = Method(own, rule, lr, *way)
     return listed

@@ -7,6 +7,7 @@ import torch
 from conftest import batch
 
 from scaleinv.defects import MODES, POWERS, RANDOM, Method, Setting, measure_cost, measure_defects
+from scaleinv.gauging import BalanceGauge, ENormGauge, TeleportGauge
 from scaleinv.losses import CrossEntropy
 from scaleinv.networks.mlp import mlp
 from scaleinv.optim import SGD, Adam
@@ -28,8 +29,23 @@ def setting():
     return Setting(NETWORK, images, labels, [3, 5], 12, 16, 1.0, CrossEntropy())
 
 
+# Gauges with scales that are only to round-off a function of the orbit, or that are none.
+ROUNDING = ("ENorm every step", "teleported every 10 steps")
+
 # Method, then whether it is invariant once before training, and before every step.
 CASES = {
+    "SGD, balanced before every step": (
+        Method(WeightSpace(), SGD(), 0.1, DRAWN, BalanceGauge(every=1)),
+        True,
+        True,
+    ),
+    "SGD, balanced every two steps": (Method(WeightSpace(), SGD(), 0.1, DRAWN, BalanceGauge(every=2)), True, False),
+    "SGD with ENorm": (Method(WeightSpace(), SGD(), 0.1, DRAWN, ENormGauge()), False, False),
+    "Path-SGD, teleported": (
+        Method(WeightSpace(), PathSGD(), 1e-3, DRAWN, TeleportGauge(powers_of_two=True)),
+        True,
+        True,
+    ),
     "SGD": (Method(WeightSpace(), SGD(), 0.1, DRAWN), False, False),
     "SGD from the balanced gauge": (Method(WeightSpace(), SGD(), 0.1, BALANCED), True, False),
     "Adam in cycle space": (Method(CycleSpace(), Adam(), 1e-3, DRAWN), True, True),
@@ -70,10 +86,10 @@ def test_records(tmp_path):
     run(config)
     table = load_records(config.folder)
     counts = table.groupby(["space", "gauge", "optimizer"]).size()
-    assert counts.loc["weight"].index.get_level_values(0).nunique() == 3  # every gauge
+    assert counts.loc["weight"].index.get_level_values(0).nunique() == 7  # every gauge, at the start and later
     assert set(counts.loc["cycle"].index.get_level_values(0)) == {"as drawn"}
     assert set(table["optimizer"]) == set(few)
-    exact = table[(table["optimizer"] == "Path-SGD") & (table["scales"] == POWERS)]
+    exact = table[(table["optimizer"] == "Path-SGD") & (table["scales"] == POWERS) & ~table["gauge"].isin(ROUNDING)]
     assert (exact["defect"] == 0).all()
 
 
@@ -81,6 +97,7 @@ def test_records(tmp_path):
     ("options", "words"),
     [
         (["task.steps=0"], "at least 1"),
+        (["+task.during.balanced={name: balance}"], "different labels"),
         (["penalties=[l2_weights]"], "without penalties"),
         (["task.optimizers.SGD.lr=[0.1,0.2]"], "measures no grid"),
     ],

@@ -210,7 +210,7 @@ def ascent(k, model, optimizer, layers, images, labels):
 @pytest.mark.parametrize(
     ("gauge", "between", "momentum"),
     [
-        pytest.param(BalanceGauge(), balanced_by_sweeps, 0.0, id="balance"),
+        pytest.param(BalanceGauge(every=1), balanced_by_sweeps, 0.0, id="balance"),
         pytest.param(ENormGauge(c=1.1), one_cycle, 0.9, id="enorm"),
         pytest.param(TeleportGauge(steps=3, rate=0.2, bound=0.3), ascent, 0.9, id="teleport"),
     ],
@@ -271,7 +271,7 @@ def test_a_member_that_diverged_stays_and_disturbs_nobody():
 def test_turns():
     assert [k for k in range(12) if BalanceGauge(every=4).is_due(k)] == [0, 4, 8]
     assert [k for k in range(6) if ENormGauge().is_due(k)] == [1, 2, 3, 4, 5]
-    assert [k for k in range(12) if TeleportGauge(every=2, first=3, until=8).is_due(k)] == [3, 5, 7]
+    assert [k for k in range(12) if TeleportGauge(every=2, first=3).is_due(k)] == [3, 5, 7]
 
 
 # Runs.

@@ -20,7 +20,13 @@ class BalanceGauge(Repeated):
     The result depends on the orbit alone: plain gradient descent that is balanced before every step does the same from
     all rescalings of a network. Nodes that no path of non-zero weights leads through keep their scale, and so does a
     member that has diverged so far that float64 does not hold the ratios of its squared weights.
+
+    Attributes:
+        every: as in :class:`Repeated`. It takes as long as some twenty to sixty steps of plain descent, and imbalance
+            grows slowly: along gradients it does not grow at all (maths.md, section 1).
     """
+
+    every: int = 100
 
     def wanted(self, graph: Graph, weights: Weights, gradient: Callable[[], Weights]) -> Tensor:
         """Return the scales that balance; see :meth:`Gauge.scales`."""

@@ -27,11 +27,13 @@ class TeleportGauge(Repeated):
     anew, where here its state goes on.
 
     Attributes:
+        until: as in :class:`Repeated`; the published method ends after 8 times.
         steps: number of steps of the ascent.
         rate: length of a step, or one per member; at least 0.
         bound: largest change of ``|log lambda|`` at once, or one per member; at least 0.
     """
 
+    until: int = 8
     steps: int = 10
     rate: PerMember = 0.05
     bound: PerMember = 1.0

@@ -1,5 +1,7 @@
 """Every optimizer in every space and gauge: measured invariance defect and cost of a step."""
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
@@ -28,11 +30,11 @@ def draw(records: pd.DataFrame) -> Drawing:
     """Draw one panel per mode, a row per optimizer and a column per space and gauge."""
     table = worst(records)
     first = table["gauge"].iloc[0]
-    column = table["space"] + np.where(table["gauge"] == first, "", ",\n" + table["gauge"])
+    column = table["space"] + np.where(table["gauge"] == first, "", ",\n" + table["gauge"].map(lambda g: fill(g, 14)))
     table = table.assign(column=column)
     columns, optimizers = list(dict.fromkeys(column)), list(dict.fromkeys(table["optimizer"]))
     modes = list(dict.fromkeys(table["mode"]))
-    figure, axes = panels(1, len(modes), PAGE + 1.5, (0.24 * len(optimizers) + 0.8) * len(modes))
+    figure, axes = panels(1, len(modes), PAGE / 6 * len(columns) + 1.5, (0.24 * len(optimizers) + 0.8) * len(modes))
     for ax, mode in zip(axes, modes, strict=True):
         own = table[table["mode"] == mode].set_index(["optimizer", "column"])
         sizes = np.full((len(optimizers), len(columns)), np.nan)

@@ -6,12 +6,14 @@ from typing import Any, ClassVar
 import torch
 
 from scaleinv.defects import Method, Setting, measure_cost, measure_defects, methods
+from scaleinv.numbers import FloatNumber
 from scaleinv.runs.build import build_dataset, build_network
 from scaleinv.runs.config import Config, Grids, parse_group, parse_optimizer, parse_space
 from scaleinv.runs.environment import describe
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.tasks.base import Task
+from scaleinv.training.regauge import check_gauge
 
 LABELS = ("dataset", "network", "space", "optimizer", "gauge", "lr")
 COLUMNS = (*LABELS, "seed", "mode", "scales", "defect", "cost")
@@ -25,6 +27,7 @@ class Defects(Task):
         spaces: keys of each space, by label; weight space first.
         optimizers: keys of each optimizer, its learning rate included, by label.
         gauges: keys of each start, by label; the first is used in every space, all of them in the first space.
+        during: keys of each gauge that is taken between steps, in the first space from the first start; by label.
         steps: number of training steps.
         sigma: standard deviation of log lambda of the random rescaling.
         repeats: number of steps to time.
@@ -34,6 +37,7 @@ class Defects(Task):
     spaces: dict[str, Any]
     optimizers: dict[str, Any]
     gauges: dict[str, Any]
+    during: dict[str, Any]
     steps: int
     sigma: float
     repeats: int
@@ -47,19 +51,26 @@ class Defects(Task):
             )
         if not (self.spaces and self.optimizers and self.gauges):
             raise ValueError("defects needs a space, an optimizer and a gauge")
+        if twice := self.gauges.keys() & self.during.keys():
+            raise ValueError(f"gauges and during must have different labels, both have {min(twice)!r}")
 
     def prepare(self, config: Config) -> None:
         """Check that every method takes the network; see :meth:`Task.prepare`."""
         if config.penalties:
             raise ConfigError("defects are those of training without penalties", "penalties", "set penalties=[]")
         network = build_network(config, build_dataset(config))
-        for (space, optimizer, _), method in self._methods().items():
+        for (space, optimizer, gauge), method in self._methods().items():
             if not (support := method.space.supports(network.graph)):
                 raise ConfigError("; ".join(support.reasons), f"task.spaces.{space}")
             try:
                 method.optimizer.check(network)
             except ValueError as error:
                 raise ConfigError(str(error), f"task.optimizers.{optimizer}") from error
+            rule = method.optimizer.transformation()
+            try:
+                check_gauge(method.during, method.space, FloatNumber(), network.graph, rule, optimizer)
+            except ValueError as error:
+                raise ConfigError(str(error), f"task.during.{gauge}") from error
 
     def cost(self, config: Config) -> float:
         """Multiply methods and steps; see :meth:`Task.cost`."""
@@ -88,7 +99,7 @@ class Defects(Task):
         return f"{len(self._methods())} methods; {exact} comparisons without a bit of difference"
 
     def _methods(self) -> dict[tuple[str, str, str], Method]:
-        spaces, optimizers, gauges = {}, {}, {}
+        spaces, optimizers, gauges, during = {}, {}, {}, {}
         for label, keys in self.spaces.items():
             spaces[label], grids = parse_space(keys, f"task.spaces.{label}")
             _refuse_lists(grids)
@@ -99,7 +110,10 @@ class Defects(Task):
         for label, keys in self.gauges.items():
             gauges[label], grids = parse_group(keys, "start", f"task.gauges.{label}")
             _refuse_lists(grids)
-        return methods(spaces, optimizers, gauges)
+        for label, keys in self.during.items():
+            during[label], grids = parse_group(keys, "gauge", f"task.during.{label}")
+            _refuse_lists(grids)
+        return methods(spaces, optimizers, gauges, during)
 
 
 def _refuse_lists(grids: Grids) -> None:
