@@ -52,7 +52,7 @@ def save_images(folder, seed=0, mode="RGB", size=(5, 4)):
 def test_every_format_holds_the_same_numbers():
     """So all have one checksum, which is what a run is known by."""
     x, y, _ = points()
-    np.savez("a.npz", x=x, y=y)
+    np.savez("a.npz", x=x, y=y, unread=np.array([{}]))
     np.savez("keras.npz", x_train=x[:40], y_train=y[:40], x_test=x[40:], y_test=y[40:])
     torch.save({"x": torch.tensor(x), "y": torch.tensor(y)}, "a.pt")
     save_file({"x": torch.tensor(x), "y": torch.tensor(y)}, "a.safetensors")
@@ -61,12 +61,10 @@ def test_every_format_holds_the_same_numbers():
     table.assign(species=pd.Series(["ant", "bee", "cat"])[y].to_numpy()).to_parquet("a.parquet")
     plain = [f"dataset.path={name}" for name in ("a.npz", "a.pt", "a.safetensors")]
     columns = ["dataset.target=species", "dataset.drop=[when]"]
-    found = {compose(["dataset=tensors", path]).run_id for path in plain}
-    assert len(found) == 1
-    checksums = {compose(["dataset=tensors", path]).dataset.checksum for path in plain}
-    for path in ("a.csv", "a.parquet"):
-        checksums.add(compose(["dataset=tensors", f"dataset.path={path}", *columns]).dataset.checksum)
-    assert len(checksums) == 1
+    configs = [compose(["dataset=tensors", path]) for path in plain]
+    assert len({config.run_id for config in configs}) == 1
+    configs += [compose(["dataset=tensors", f"dataset.path={path}", *columns]) for path in ("a.csv", "a.parquet")]
+    assert len({config.dataset.checksum for config in configs}) == 1
     data = tensors("keras.npz")
     assert (len(data.train), len(data.val), data.test) == (40, 20, None)
     np.savez("test.npz", x=x[40:], y=y[40:])
@@ -206,6 +204,9 @@ def write_bad_files(folder):
     table(name=list("abcd"), place=list("abcd")).to_csv("words.csv", index=False)
     table(b=[1, None, 3, None]).to_csv("empty.csv", index=False)
     (folder / "nothing").mkdir()
+    save_images(folder / "deep" / "cats")
+    for part in ("train", "val", "test"):
+        save_images(folder / "three" / part)
     save_images(folder / "sizes")
     Image.new("RGB", (9, 9)).save("sizes/dog/8.png")
     save_images(folder / "strange")
@@ -225,6 +226,8 @@ def write_bad_files(folder):
         ("words.csv", "not numbers: name, place"),
         ("empty.csv", "columns with empty cells: b; the first is row 2"),
         ("nothing", "no sub-folders"),
+        ("deep", "the sub-folder cats holds folders"),
+        ("three", "these are 3 parts, not two: test, train, val"),
         ("sizes", "the images differ in size: cat/0.png is 5 x 4, dog/8.png is 9 x 9"),
         ("strange", "this image is partly transparent"),
     ],

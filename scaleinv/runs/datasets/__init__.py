@@ -182,7 +182,7 @@ def _normalised_floats(
     std[planes.amax((0, 2)) == planes.amin((0, 2))] = 1.0  # a constant: its std may be round-off instead of 0
 
     def normalised(split: Split) -> Split:
-        blocks = split.images.view(len(split), channels, -1).double()
-        return Split(((blocks - mean[:, None]) / std[:, None]).flatten(1), split.labels)
+        blocks = split.images.view(len(split), channels, -1).to(torch.float64, copy=True)
+        return Split(blocks.sub_(mean[:, None]).div_(std[:, None]).flatten(1).to(split.images.dtype), split.labels)
 
     return (normalised(train), normalised(val), test and normalised(test)), one, zero

@@ -16,23 +16,23 @@ def read_npz(path: Path) -> dict[str, Any]:
     """Read a file of ``numpy.savez``.
 
     Raises:
-        DataError: it is none, or holds objects.
+        DataError: it is none.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if not isinstance(arrays, Mapping):
                 raise ValueError("it holds one array without a name")
-            return named({name: _plain(arrays, name, path) for name in arrays}, str(path))
+            return named({name: _plain(arrays, name) for name in arrays}, str(path))
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"this is no .npz file: {_line(error)}", path, "write it with numpy.savez") from error
 
 
-def _plain(arrays: Any, name: str, path: Path) -> np.ndarray:
+def _plain(arrays: Any, name: str) -> np.ndarray | None:
+    """Return an array, or None for one of Python objects: it may be one that nobody asks for."""
     try:
         return arrays[name]
-    except ValueError as error:
-        how = "save it as an array of numbers; objects are not read, since they could run code"
-        raise DataError(f"{name} holds Python objects (dtype object)", path, how) from error
+    except ValueError:
+        return None
 
 
 def read_pt(path: Path) -> dict[str, Any]:

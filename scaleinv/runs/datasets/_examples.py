@@ -73,7 +73,8 @@ def _array(given: Any, name: str, where: str) -> np.ndarray:
         given = (given.float() if given.dtype == torch.bfloat16 else given).numpy()
     array = np.asarray(given)
     if array.dtype.kind not in "biufUS":
-        raise DataError(f"{name} holds {array.dtype}, not numbers", where, "save it as one array of numbers")
+        what = "Python objects" if array.dtype.kind == "O" else str(array.dtype)
+        raise DataError(f"{name} holds {what}, not numbers", where, "save it as one array of numbers")
     if array.ndim == 0 or array.size == 0:
         raise DataError(f"{name} is empty: its shape is {array.shape}", where, "give at least one entry")
     if array.dtype.kind == "f" and (bad := ~np.isfinite(array.reshape(len(array), -1)).all(1)).any():

@@ -9,10 +9,12 @@ from scaleinv.runs.errors import DataError
 
 # Modes of the imaging library that one byte per channel holds whole -> the mode to read them in.
 _READ_AS = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA", "LA": "RGBA", "PA": "RGBA"}
+# Names of a test part beside "train".
+_TEST = ("test", "val")
 
 
 def read_folder(path: Path) -> dict[str, Any]:
-    """Read ``path/<class>/<image>``, or ``path/train/<class>/<image>`` with ``path/test`` beside it.
+    """Read ``path/<class>/<image>``, or ``path/train/<class>/<image>`` with ``path/test`` or ``path/val`` beside it.
 
     Returns:
         Images, uint8 ``(n, channels, height, width)``, as ``x`` and the names of their classes as ``y``; ``x_test`` and
@@ -21,10 +23,14 @@ def read_folder(path: Path) -> dict[str, Any]:
     Raises:
         DataError: there are no images, they cannot be read, or differ in size.
     """
-    if {folder.name for folder in _visible(path) if folder.is_dir()} == {"train", "test"}:
-        test = {f"{name}_test": array for name, array in _part(path / "test").items()}
-        return _part(path / "train") | test
-    return _part(path)
+    folders = {folder.name for folder in _visible(path) if folder.is_dir()}
+    if "train" not in folders or not folders <= {"train", *_TEST}:
+        return _part(path)
+    train, *others = sorted(folders, key=("train", *_TEST).index)
+    if len(others) != 1:
+        how = "give one as dataset.path and another as dataset.test_path"
+        raise DataError(f"these are {len(folders)} parts, not two: {', '.join(sorted(folders))}", path, how)
+    return _part(path / train) | {f"{name}_test": array for name, array in _part(path / others[0]).items()}
 
 
 def _part(path: Path) -> dict[str, np.ndarray]:
@@ -33,6 +39,8 @@ def _part(path: Path) -> dict[str, np.ndarray]:
         raise DataError("this folder has no sub-folders", path, "make one sub-folder of images per class")
     if empty := [name for name, images in files.items() if not images]:
         raise DataError(f"the sub-folder {empty[0]} has no images", path, "fill or remove it")
+    if nested := [name for name, images in files.items() if any(image.is_dir() for image in images)]:
+        raise DataError(f"the sub-folder {nested[0]} holds folders", path, "put images into it, one folder per class")
     paths = [file for images in files.values() for file in images]
     images = [_read(file) for file in paths]
     channels = max(image.shape[2] for image in images)
