@@ -90,6 +90,7 @@ def command(tmp_path, monkeypatch, capsys):
     """Run scaleinv-run in this process; return its exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SCALEINV_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def invoke(*arguments):
         monkeypatch.setattr(sys, "argv", ["scaleinv-run", *arguments])

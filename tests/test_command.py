@@ -93,7 +93,7 @@ WRONG = [
     (["dataset.split=train"], "test, holdout", "dataset.split"),
     (["dataset.split=holdout", "dataset.holdout=9999"], "cannot hold out 9999", "dataset.holdout"),
     (["dataset=mnist", "dataset.root=void", "dataset.download=false"], "looked in void/MNIST/raw", "dataset=digits"),
-    (["dataset=cifar10", "dataset.download=false"], "looked in data/cifar-10-batches-py", "dataset=digits"),
+    (["dataset=cifar10", "dataset.download=false"], "cache/scaleinv/cifar-10-batches-py", "dataset=digits"),
     (["experiment=figure99"], "no experiment 'figure99'", "experiment"),
 ]
 
