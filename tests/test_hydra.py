@@ -3,11 +3,14 @@
 import pickle
 
 import pytest
+from hydra import compose as theirs
+from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.config_source import ConfigLoadError
 from omegaconf import OmegaConf
 
 from scaleinv.runs import hydra_app
+from scaleinv.runs.composing import composer
 from scaleinv.runs.config import compose
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.hydra_app import expand, options
@@ -74,13 +77,21 @@ def test_a_file_is_parsed_again_when_it_has_changed(tmp_path, monkeypatch):
         source.load_config("none")
 
 
+def _composed(words):
+    """Compose without resolving interpolations: the run's keys and Hydra's."""
+    with composer() as composed:
+        return [OmegaConf.to_container(part) for part in composed(words)]
+
+
 def test_a_composition_does_not_change_the_next_and_is_what_it_is_without_memory(monkeypatch):
     commands = [["experiment=fig_4_1", "optimizer.lr=[0.1,0.2]"], ["space=gspace"], ["epochs=2"]]
     first = [compose(words) for words in commands]
     assert [compose(words) for words in commands] == first
-    monkeypatch.setattr(hydra_app, "PARSES_ONCE", False)  # as where Hydra hides it
+    quick = [_composed(words) for words in commands]
+    monkeypatch.setattr(hydra_app, "IS_QUICK", False)  # as where Hydra hides it
     monkeypatch.setattr(hydra_app.ParsedOnce, "load_config", None)
     assert [compose(words) for words in commands] == first
+    assert [_composed(words) for words in commands] == quick
 
 
 def test_a_process_of_joblib_can_register_hydras_own_source():
@@ -90,3 +101,16 @@ def test_a_process_of_joblib_can_register_hydras_own_source():
         assert registry.types["file"] is pickle.loads(pickle.dumps(hydra_app.ParsedOnce))
         registry.register(hydra_app.FileConfigSource)
         assert registry.types["file"] is hydra_app.ParsedOnce
+
+
+def test_a_defaults_list_may_refer_to_other_choices_and_place_a_file_twice(tmp_path, monkeypatch):
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "a.yaml").write_text("x: {y: 1}\n")
+    (tmp_path / "part" / "b.yaml").write_text("x: {y: 2}\n")
+    defaults = "".join(f"- {one}\n" for one in ("part: a", "part@one: ${part}", "part@two.deep: ${part}", "_self_"))
+    (tmp_path / "mine.yaml").write_text(f"defaults:\n{defaults}one: {{x: {{z: 3}}}}\n")
+    wanted = {"part": {"x": {"y": 2}}, "one": {"x": {"y": 2, "z": 3}}, "two": {"deep": {"x": {"y": 2}}}}
+    for quick in (hydra_app.IS_QUICK, False):
+        monkeypatch.setattr(hydra_app, "IS_QUICK", quick)
+        with initialize_config_dir(str(tmp_path), version_base="1.3"), hydra_app._quick():
+            assert theirs("mine", ["part=b"]) == wanted

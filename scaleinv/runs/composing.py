@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from hydra import compose
 from hydra.conf import HydraConf
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from scaleinv.runs.errors import ConfigError, UserError
@@ -31,7 +31,10 @@ def composer() -> Iterator[Callable[[Sequence[str]], tuple[DictConfig, HydraConf
             raise ConfigError(f"overrides are a list, got {overrides!r}", "overrides", f"write [{overrides!r}]")
         check_overrides(overrides)
         whole = compose("config", list(overrides), return_hydra_config=True)
-        return OmegaConf.masked_copy(whole, [str(key) for key in whole if key != "hydra"]), whole.hydra
+        hydra = whole.hydra
+        with open_dict(whole):
+            del whole["hydra"]
+        return whole, hydra
 
     try:
         with composing():

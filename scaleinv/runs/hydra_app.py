@@ -1,6 +1,7 @@
 """Hydra as this package uses it: where ``conf/`` is, which options Hydra 1.3 and 1.4 take, which runs a sweep has.
 
-Only this module uses private state of Hydra: to compose beside another Hydra application, and to parse a file once.
+Only this module uses private state of Hydra: to compose beside another Hydra application, and to compose in half the
+time.
 """
 
 import inspect
@@ -22,7 +23,7 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobRuntime
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.version import VersionBase
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from scaleinv.runs import grids
 from scaleinv.runs.errors import ConfigError
@@ -30,12 +31,16 @@ from scaleinv.runs.search_path import register_search_path
 from scaleinv.runs.suggestions import conf_folder
 
 try:
+    from hydra._internal import defaults_list
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.core_plugins.file_config_source import FileConfigSource
     from hydra._internal.sources_registry import SourcesRegistry
 
-    PARSES_ONCE = True
-except ImportError:  # Hydra then parses its files again for every run
-    FileConfigSource, PARSES_ONCE = ConfigSource, False  # type: ignore[misc, assignment]
+    create_interpolation_map = defaults_list._create_interpolation_map
+    embed_result_config = ConfigLoaderImpl._embed_result_config
+    IS_QUICK = True
+except (ImportError, AttributeError):  # Hydra then composes as it does by itself, in twice the time
+    FileConfigSource, IS_QUICK = ConfigSource, False  # type: ignore[misc, assignment]
 
 Options = dict[str, Any]
 
@@ -137,7 +142,7 @@ ParsedOnce.__name__ = FileConfigSource.__name__
 def run_command(job: Callable[[DictConfig], None]) -> None:
     """Call ``job`` with the configuration of every run that the command line asks for."""
     register_search_path()
-    with _parsing_once(), _reading_grids():
+    with _quick(), _reading_grids():
         hydra.main(config_path=str(conf_folder()), config_name="config", **_MAIN)(job)()
 
 
@@ -158,13 +163,31 @@ def composing() -> Iterator[None]:
     )
     register_search_path()
     try:
-        with _parsing_once(), _reading_grids(), hydra.initialize_config_dir(str(conf_folder()), **_INITIALIZE):
+        with _quick(), _reading_grids(), hydra.initialize_config_dir(str(conf_folder()), **_INITIALIZE):
             yield
     finally:
         if instances is not None:
             for cls in _OF_AN_APPLICATION:
                 instances.pop(cls, None)
             instances.update(kept)
+
+
+def interpolation_map(overrides: Any, defaults: list[Any], self_added: bool) -> DictConfig:
+    """Make what the interpolations in a defaults list can refer to, but only for a list that has one."""
+    if any(default.is_interpolation() for default in defaults if not default.is_self()):
+        return create_interpolation_map(overrides, defaults, self_added)
+    return DictConfig({})
+
+
+def embedded(result: ConfigResult, package: str | None) -> ConfigResult:
+    """Put a file's content in its place, as Hydra does; a copy by pickle takes a third of the time of a deep copy."""
+    place = result.header["package"] if package is None else package
+    if not place:
+        return result
+    config = DictConfig({}, flags={"no_deepcopy_set_nodes": True})
+    OmegaConf.update(config, place, pickle.loads(pickle.dumps(result.config)), merge=False)
+    config._set_flag("no_deepcopy_set_nodes", None)
+    return replace(result, config=config)
 
 
 @contextmanager
@@ -178,17 +201,22 @@ def _reading_grids() -> Iterator[None]:
 
 
 @contextmanager
-def _parsing_once() -> Iterator[None]:
-    """Let Hydra parse a configuration file once, instead of again for every run, as long as it does not change."""
-    types = SourcesRegistry.instance().types if PARSES_ONCE else {}
-    plain = types.get("file")
-    if plain is not None:
-        types["file"] = ParsedOnce
+def _quick() -> Iterator[None]:
+    """Let Hydra parse a file again only after it has changed, and leave out work that changes no configuration."""
+    if not IS_QUICK:
+        yield
+        return
+    types = SourcesRegistry.instance().types
+    plain = types["file"]
+    types["file"] = ParsedOnce
+    defaults_list._create_interpolation_map = interpolation_map
+    ConfigLoaderImpl._embed_result_config = staticmethod(embedded)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        if plain is not None:
-            types["file"] = plain
+        types["file"] = plain
+        defaults_list._create_interpolation_map = create_interpolation_map
+        ConfigLoaderImpl._embed_result_config = staticmethod(embed_result_config)  # type: ignore[method-assign]
 
 
 def expand(words: Iterable[str]) -> list[list[str]]:
