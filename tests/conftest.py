@@ -3,6 +3,7 @@
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -100,6 +101,15 @@ def command(tmp_path, monkeypatch, capsys):
         return stopped.value.code, shown.out, shown.err
 
     return invoke
+
+
+@pytest.fixture(scope="session")
+def published_claims():
+    """The published verdicts. That the published records give them is test_release.py's; judging takes a while."""
+    import pandas as pd
+
+    table = pd.read_csv(Path(__file__).parents[1] / "results" / "release" / "claims.csv")
+    return table.fillna({"figures": "", "rule": ""})
 
 
 # The files that take longest begin, so that no process is left with one of them at the end (--no-loadscope-reorder).

@@ -145,10 +145,10 @@ AUDITED = {
 }
 
 
-@pytest.fixture(scope="module")
-def released():
-    """The verdicts on the claims from the released records."""
-    return judge_all(RELEASE / "cpu").set_index(["claim", "case"])
+@pytest.fixture
+def released(published_claims):
+    """The published verdicts, by claim and case."""
+    return published_claims.set_index(["claim", "case"])
 
 
 @pytest.mark.parametrize("key", AUDITED, ids=lambda key: f"{key[0]}: {key[1]}")
@@ -186,8 +186,8 @@ def test_only_the_records_of_one_data_set_are_compared(released):
         study.losses("memory", "SGD / weight")
 
 
-def test_claims_are_not_written_over_other_files(tmp_path):
-    table = judge_all(RELEASE / "cpu").head(3)
+def test_claims_are_not_written_over_other_files(tmp_path, published_claims):
+    table = published_claims.head(3)
     mine = tmp_path / "notes.v2.md"
     mine.write_text("mine")
     with pytest.raises(UserError, match="did not write"):
@@ -200,8 +200,8 @@ def test_claims_are_not_written_over_other_files(tmp_path):
     assert as_markdown(read) == (tmp_path / "claims.v2.md").read_text()
 
 
-def test_tables_name_a_claim_once_and_print_its_rule(released):
-    table = released.reset_index()
+def test_tables_name_a_claim_once_and_print_its_rule(published_claims):
+    table = published_claims
     rows = table[table["claim"] == "g_space_does_not_improve"]
     text = as_markdown(rows)
     assert text.count("### “") == 1

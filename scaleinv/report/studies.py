@@ -20,12 +20,17 @@ class Study:
     def __init__(self, folder: str | Path) -> None:
         """Read from a folder with an ``index.json``."""
         self._folder = Path(folder)
+        self._read = lru_cache(maxsize=None)(self._experiment)
         self.records = lru_cache(maxsize=None)(self._records)
+        self.rows = lru_cache(maxsize=None)(self._rows)
         self._tables = lru_cache(maxsize=None)(self._loss_tables)
+
+    def _experiment(self, experiment: str) -> pd.DataFrame:
+        return load_experiment(self._folder, experiment, None)
 
     def _records(self, experiment: str, *shown: str) -> pd.DataFrame:
         """Read an experiment; ``shown`` are keys that the claim separates by itself."""
-        records = load_experiment(self._folder, experiment, None)
+        records = self._read(experiment)
         if "optimizer" in records:
             return with_methods(records, shown)
         refuse_differences(records, shown)
@@ -35,7 +40,7 @@ class Study:
         """List the data sets of an experiment."""
         return list(dict.fromkeys(self.records(experiment)["dataset"]))
 
-    def rows(self, experiment: str, method: str, dataset: str = "", **where: object) -> pd.DataFrame:
+    def _rows(self, experiment: str, method: str, dataset: str = "", **where: object) -> pd.DataFrame:
         """Return the records of one method on one data set.
 
         Args:
