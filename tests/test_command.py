@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pandas as pd
@@ -129,21 +130,19 @@ def test_a_run_says_where_its_records_are(command):
 
 
 def test_runs_of_any_optimizer_can_be_drawn(command, tmp_path):
-    assert command("-m", *QUICK, "optimizer=sgd,adamw,rmsprop", "optimizer.memory=true,false")[0] == outcomes.DONE
+    assert command("-m", *QUICK, "optimizer=adamw,rmsprop", "optimizer.memory=true,false")[0] == outcomes.DONE
     files = draw_one("loss_vs_lr", [tmp_path], tmp_path / "picture", "")
     assert all(path.stat().st_size for path in files)
     drawn = set(pd.read_csv(tmp_path / "picture.csv")["method"])
-    assert drawn == {
-        f"{name}{memory} / weight" for name in ("SGD", "AdamW", "RMSprop") for memory in ("", ", no memory")
-    }
+    assert drawn == {f"{name}{memory} / weight" for name in ("AdamW", "RMSprop") for memory in ("", ", no memory")}
 
 
 def test_a_sweep_runs_every_cell(command, tmp_path):
-    code, out, _ = command("-m", *QUICK, "space=weight,gspace,fixed", "optimizer=sgd,adam")
+    code, out, _ = command("-m", *QUICK, "space=weight,fixed", "optimizer=sgd,adam")
     assert code == outcomes.DONE
-    assert "6 of 6 cells done" in out
+    assert "4 of 4 cells done" in out
     records = load_records("results")
-    assert len(records.groupby(["space", "optimizer"])) == 6
+    assert len(records.groupby(["space", "optimizer"])) == 4
     assert [p.name for p in (tmp_path / "results").iterdir()] == ["runs"]
 
 
@@ -177,7 +176,7 @@ def test_help_and_completion_answer_without_torch(command):
 
 AGAIN = [
     (["space=gspace_keep", "name='a \"b\" $c'", "optimizer.lr=[0.1, 0.2]"], 1),
-    (["-m", "space=weight,gspace_keep", "optimizer=sgd,adam", "progress=false"], 4),
+    (["-m", "space=weight,gspace_keep", "progress=false"], 2),
     (
         ["experiment=fig_4_10", "profile=smoke", "dataset=digits", "network.hidden=[8]", "optimizer.lr=0.1", "seeds=1"],
         3,
@@ -266,24 +265,24 @@ def test_run_again_is_quoted_for_the_shell(command):
 
 
 @pytest.mark.parametrize(("sent", "code"), [("SIGTERM", outcomes.TERMINATED), ("SIGINT", outcomes.INTERRUPTED)])
-def test_signals_end_a_run_in_good_order(tmp_path, sent, code):
-    arguments = [sys.executable, "-m", "scaleinv.cli", *QUICK, "epochs=100000", "checkpoint_seconds=0"]
-    arguments.remove("epochs=1")
-    process = subprocess.Popen(
-        arguments,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts background jobs, and with them these tests, deaf to Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("results/runs/*/checkpoint.bin")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(getattr(signal, sent))
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == code
+def test_signals_end_a_run_in_good_order(command, tmp_path, sent, code):
+    def send():
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("results/runs/*/checkpoint.bin")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(os.getpid(), getattr(signal, sent))
+
+    # A shell starts background jobs, and with them these tests, deaf to Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    sender = threading.Thread(target=send)
+    sender.start()
+    endless = ["epochs=100000", "checkpoint_seconds=0"]
+    try:
+        returned, _, err = command(*QUICK[:-1], *endless)
+    finally:
+        sender.join()
+        signal.signal(signal.SIGINT, before)
+    assert returned == code
     assert "Traceback" not in err
     (manifest,) = tmp_path.glob("results/runs/*/manifest.json")
     assert json.loads(manifest.read_text())["status"] == "interrupted"
