@@ -24,20 +24,24 @@ demo: install
 	$(RUN)/python -m scaleinv.report.figures loss_vs_lr results/demo --out results/demo/loss_vs_lr
 	@echo "the picture: results/demo/loss_vs_lr.png"
 
-PYTEST := -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+PYTEST := -m pytest -n auto --maxprocesses 4
+# A process that has nothing left takes tests from another; the slow ones of a file share what they train.
+QUICK := --dist worksteal -m "not slow"
+SLOW := --dist loadscope -m slow
 
 test: install
-	$(RUN)/python $(PYTEST) -m "not slow"
+	$(RUN)/python $(PYTEST) $(QUICK)
 
 # Every experiment trained at the smoke profile, drawn, judged and published; every released figure drawn again.
 test-study: install
-	$(RUN)/python $(PYTEST) -m slow
+	$(RUN)/python $(PYTEST) $(SLOW)
 
 # The same at the lowest versions that pyproject.toml allows, in an environment of its own.
 test-lowest: install
 	$(RUN)/uv venv --quiet --allow-existing --python $(RUN)/python $(VENV)-lowest
 	$(RUN)/uv pip install --quiet --python $(VENV)-lowest/bin/python --resolution lowest-direct --group test --editable .
-	$(VENV)-lowest/bin/python $(PYTEST)
+	$(VENV)-lowest/bin/python $(PYTEST) $(QUICK)
+	$(VENV)-lowest/bin/python $(PYTEST) $(SLOW)
 
 # Draw and judge what results/release holds, in seconds; the figures come out bit for bit as they are committed.
 figures: install

@@ -112,15 +112,6 @@ def published_claims():
     return table.fillna({"figures": "", "rule": ""})
 
 
-# The files that take longest begin, so that no process is left with one of them at the end (--no-loadscope-reorder).
-LONGEST = ("test_study.py", "test_release.py", "test_command.py", "test_file_systems.py")
-
-
-def pytest_collection_modifyitems(items):
-    """Sort the longest files to the front; the others keep their order."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
-
-
 def draw(network: Network, members: int = 3, dtype: torch.dtype = torch.float64, seed: int = 0) -> dict[str, Tensor]:
     """Draw weights of ordinary size, no entry close to zero."""
     generator = torch.Generator().manual_seed(seed)
