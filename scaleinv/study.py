@@ -31,6 +31,7 @@ from scaleinv.runs.hydra_app import expand
 from scaleinv.runs.records import INDEX
 from scaleinv.runs.run import notes, run
 from scaleinv.runs.suggestions import conf_folder, did_you_mean
+from scaleinv.runs.variants import Variants
 from scaleinv.training.cell import list_members
 
 
@@ -73,10 +74,9 @@ def plan(profile: str, names: Sequence[str], overrides: Sequence[str] = ()) -> l
     jobs = []
     with composer() as composed:
         for name in names:
-            base = [f"experiment={name}", f"profile={profile}"]
-            params = composed(base)[1].sweeper.params or {}
-            words = [f"{key}={value}" for key, value in params.items()]
-            jobs += [Job(name, parse(*composed([*base, *job, *overrides]))) for job in expand(words)]
+            variant = Variants(composed, [f"experiment={name}", f"profile={profile}"])
+            words = [f"{key}={value}" for key, value in (variant.hydra.sweeper.params or {}).items()]
+            jobs += [Job(name, parse(*variant([*job, *overrides]))) for job in expand(words)]
     return jobs
 
 

@@ -165,7 +165,7 @@ def test_output_that_cannot_be_written(command, tmp_path, monkeypatch):
         patch.setattr(sys, "stdout", full)
         code, _, err = command(*SWEEP)
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        process = spawned(tmp_path, ["--cfg", "job"], stdout=full)
+        process = spawned(tmp_path, ["--version"], stdout=full)
         err_of_process = process.communicate(timeout=60)[1]
     assert code == process.returncode == outcomes.FAILED
     assert err == err_of_process
