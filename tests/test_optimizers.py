@@ -275,10 +275,10 @@ def test_options_per_member_equal_single_ones(cls, option, space):
     others = {f.name: 0.5 for f in fields(cls) if f.name in ("momentum", "weight_decay")}
     stacked = cls(**{**others, option: torch.tensor(numbers, dtype=torch.float64)})
     chart = space.chart(TINY.graph, weights)
-    *_, together = train(stacked, space, weights, lrs)
+    *_, together = train(stacked, space, weights, lrs, steps=6)
     for i, (number, lr) in enumerate(zip(numbers, lrs, strict=True)):
         own = {name: w[i : i + 1] for name, w in weights.items()}
-        *_, alone = train(cls(**{**others, option: number}), space, own, [lr])
+        *_, alone = train(cls(**{**others, option: number}), space, own, [lr], steps=6)
         assert_close(member(together, i), member(alone, 0), rtol=1e-12)
         for name, mask in chart.fixed().items():
             assert torch.equal(together[name][i][mask], chart.weights[name][i][mask])

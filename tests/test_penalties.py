@@ -255,7 +255,7 @@ class Uncharted(WeightSpace):
 def test_what_a_space_cannot_have_is_refused_before_anything_is_made(tmp_path):
     space = f"space.name={__name__}:Uncharted"
     config = compose([space, "penalties=[l2_coords]", f"results={tmp_path / 'none'}"])
-    with pytest.raises(ConfigError, match="'l2_coords' needs a space that can tell its coordinates"):
+    with pytest.raises(ConfigError, match="'l2_coords' needs a space that can compute its coordinates"):
         run(config)
     assert not (tmp_path / "none").exists()
     run(compose([space, "penalties=[l2_weights]", "epochs=0", "progress=false", f"results={tmp_path}"]))

@@ -207,7 +207,7 @@ def test_batch_norm_is_tried_as_it_trains():
 @pytest.mark.parametrize(
     ("probe", "words"),
     [
-        ("{name: temperature, every: 0}", "every must be at least 1: a temperature is that of a step"),
+        ("{name: temperature, every: 0}", "every must be at least 1: a temperature belongs to one step"),
         ("{name: sensitivity, lowest: 1.0, highest: 0.1}", "lowest must be above 0 and below highest, got 1.0 and 0.1"),
         ("{name: sensitivity, points: 1}", "points must be at least 2 and images at least 0, got 1 and 0"),
     ],

@@ -36,7 +36,7 @@ class Attention:
 def attend(
     low: Binarized, high: Binarized, images: Tensor, mode: str = ENTROPY, coverage: float | None = None, seed: int = 0
 ) -> Attention:
-    """Compute with few samples, then with many at the positions of which the first pass is unsure.
+    """Compute with few samples, then with many at the positions where the first pass is unsure.
 
     The classifier is applied to every position of the last map; positions whose entropy is above the image's mean are
     computed again, ``mask y_high + (1 - mask) y_low`` after every convolution, the mask resized to its output.

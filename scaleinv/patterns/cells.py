@@ -157,7 +157,7 @@ class _State:
         self.is_layer.append(is_layer)
 
     def _cutting(self, functions: np.ndarray) -> np.ndarray:
-        """Return the nodes that are zero somewhere inside a polygon; of most others the loop need not know."""
+        """Return the nodes that are zero somewhere inside a polygon, and few others."""
         does_cut = np.zeros(functions.shape[1], dtype=bool)
         for start in range(0, len(functions), _POLYGONS):
             some = slice(start, start + _POLYGONS)
@@ -238,7 +238,7 @@ def _hardtanh(sign: Sign, z: Tensor, low: float = -1.0, high: float = 1.0) -> Te
 def _max_pool(
     sign: Sign, z: Tensor, size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> Tensor:
-    """Play the entries of every window against each other."""
+    """Find the largest entry of every window, comparing two at a time."""
     if ceil_mode:
         raise UnsupportedNetworkError("max pooling with ceil_mode is not covered, so no cells can be cut")
     (height, width), (down, right) = _pair(size), _pair(stride or size)
@@ -298,7 +298,7 @@ def _half(corners: np.ndarray, sizes: np.ndarray, heights: np.ndarray) -> tuple[
     crosses = is_corner & (heights * next_heights < 0)
     share = np.where(crosses, heights / np.where(crosses, heights - next_heights, 1.0), 0.0)
     crossings = corners + share[..., None] * (next_corners - corners)
-    # After every corner that stays, the point where the edge behind it crosses the line.
+    # After every corner that stays, the point where the edge after it crosses the line.
     points = np.stack([corners, crossings], 2).reshape(len(corners), 2 * most, 2)
     stays = np.stack([is_corner & (heights >= 0), crosses], 2).reshape(len(corners), 2 * most)
     order = np.argsort(~stays, 1, kind="stable")

@@ -1,4 +1,4 @@
-"""Numbers of pattern counts (P 3.1.2, corrected); all are float64 or int64, ``(members,)``.
+"""Measures of pattern counts (P 3.1.2, corrected); all are float64 or int64, ``(members,)``.
 
 With c the counts of the patterns, N their sum and p = c / N. All are the same for every rescaling of a network.
 """

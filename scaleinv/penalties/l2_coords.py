@@ -24,5 +24,5 @@ class L2Coords(Penalty):
         try:
             scene.chart.to_coords(scene.weights)
         except NotImplementedError as error:
-            raise ValueError("the penalty 'l2_coords' needs a space that can tell its coordinates") from error
+            raise ValueError("the penalty 'l2_coords' needs a space that can compute its coordinates") from error
         return HalfSquares(self.strengths(scene), in_coordinates=True)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RepulsionBalanced(Kernel):
-    """The kernel with that of the balanced weights; no rescaling changes it, so none can serve the push."""
+    """The kernel of the squared distance between balanced weights; no rescaling changes it, so none can satisfy it."""
 
     def ruler(self, scene: "Scene") -> InBalancedGauge:
-        """Measure there; see :meth:`Kernel.ruler`."""
+        """Measure between balanced weights; see :meth:`Kernel.ruler`."""
         return InBalancedGauge(scene.network.graph)

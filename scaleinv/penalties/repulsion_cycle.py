@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RepulsionCycle(Kernel):
-    """The kernel with that of the coordinates of a cycle chart at the starting network; no rescaling changes it."""
+    """The kernel of the squared distance between cycle coordinates at the starting network; no rescaling changes it."""
 
     def ruler(self, scene: "Scene") -> InCycles:
-        """Measure there; see :meth:`Kernel.ruler`."""
+        """Measure between coordinates; see :meth:`Kernel.ruler`."""
         return InCycles.at(scene.network.graph, scene.weights)

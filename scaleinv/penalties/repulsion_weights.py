@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RepulsionWeights(Kernel):
-    """The kernel with the squared distance of the weights, as in the source; rescaling the network changes it."""
+    """The kernel of the squared distance between weights, as in the source; rescaling the network changes it."""
 
     def ruler(self, scene: "Scene") -> InWeights:
-        """Measure there; see :meth:`Kernel.ruler`."""
+        """Measure between weights; see :meth:`Kernel.ruler`."""
         return InWeights()
 
     def attach(self, scene: "Scene") -> "HillsInWeights":
@@ -30,7 +30,7 @@ class RepulsionWeights(Kernel):
 class HillsInWeights(Hills):
     """The same term as :class:`Hills`, with its gradient written out: autograd would take as long as a whole step."""
 
-    # Memory for the way from a checkpoint, by member, and the same by tensor; made at the first step.
+    # Memory for the difference from a checkpoint, by member, and the same by tensor; made at the first step.
     _step: Tensor | None = None
     _views: list[Tensor] | None = None
 

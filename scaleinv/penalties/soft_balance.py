@@ -1,4 +1,4 @@
-"""A penalty on the imbalance of every hidden node: the balanced gauge as a wish instead of a step."""
+"""A penalty on the imbalance of every hidden node: a soft pull towards the balanced gauge."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class SoftBalance(Penalty):
     """``strength / 4 sum_c (out_c - in_c)^2``, with the sums of squares of the weights out of and into node c.
 
     Along the orbit of a network it is 0 in the balanced gauge only, and it changes no function: its gradient is along
-    the orbit. The gauge is not fixed but drawn to the balanced one, at a rate that the strength sets.
+    the orbit. The gauge is not fixed: it moves towards the balanced one, at a rate that the strength sets.
     """
 
     def attach(self, scene: "Scene") -> "Imbalance":

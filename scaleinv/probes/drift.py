@@ -18,7 +18,7 @@ ORBIT = ("orbit_share", "step_orbit_share")
 class Drift(Probe):
     """Distances from the network after some epochs, in four rulers; NaN until then.
 
-    ``orbit_share`` is the part of the squared way ``w - w_c`` that is along the orbit of w_c; ``step_orbit_share`` the
+    ``orbit_share`` is the share of ``|w - w_c|^2`` that lies along the orbit of w_c; ``step_orbit_share`` the
     same for the single steps from look to look since the end of the last epoch, summed.
 
     Attributes:

@@ -33,7 +33,7 @@ class Temperature(Probe):
         """Check the range."""
         super().__post_init__()
         if self.every < 1:
-            raise ValueError("every must be at least 1: a temperature is that of a step")
+            raise ValueError("every must be at least 1: a temperature belongs to one step")
 
     def columns(self, scene: Scene) -> tuple[str, ...]:
         """Return one name per layer and measure; see :meth:`Probe.columns`."""

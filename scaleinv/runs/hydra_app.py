@@ -209,8 +209,8 @@ def _quick() -> Iterator[None]:
     types = SourcesRegistry.instance().types
     plain = types["file"]
     types["file"] = ParsedOnce
-    defaults_list._create_interpolation_map = interpolation_map
-    ConfigLoaderImpl._embed_result_config = staticmethod(embedded)  # type: ignore[method-assign]
+    defaults_list._create_interpolation_map = interpolation_map  # type: ignore[assignment]
+    ConfigLoaderImpl._embed_result_config = staticmethod(embedded)  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:

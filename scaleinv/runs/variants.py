@@ -35,7 +35,8 @@ class Variants:
         self._composed, self._shared = composed, tuple(shared)
         self.whole, self.hydra = composed(shared)
         self._pickled = pickle.dumps((self.whole, self.hydra))
-        experiment = OmegaConf.load(conf_folder() / "experiment" / f"{self.hydra.runtime.choices.experiment}.yaml")
+        name = self.hydra.runtime.choices["experiment"]
+        experiment = OmegaConf.load(conf_folder() / "experiment" / f"{name}.yaml")
         assert isinstance(experiment, DictConfig)
         self._experiment = experiment
         self._keys = lru_cache(maxsize=None)(self._group)
@@ -97,7 +98,7 @@ def _file(group: str, name: str) -> DictConfig | None:
     own = OmegaConf.load(path)
     assert isinstance(own, DictConfig)
     parts = [own if one == "_self_" else _file(group, str(one)) for one in own.pop("defaults", ["_self_"])]
-    return None if None in parts else OmegaConf.merge(*parts)  # type: ignore[return-value, arg-type]
+    return None if None in parts else OmegaConf.merge(*parts)  # type: ignore[return-value]
 
 
 def _plain(keys: DictConfig) -> Any:

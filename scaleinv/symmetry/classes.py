@@ -55,7 +55,7 @@ class Activation:
 
 @dataclass(frozen=True)
 class Entries:
-    """Entries of parameter tensors, moved about or not.
+    """Entries of parameter tensors, in any arrangement.
 
     Attributes:
         shape: shape of the tensor that they make up.
@@ -77,7 +77,7 @@ class _Reason:
 
 
 class Classes:
-    """The labels of a model, what was learnt about them, and in the end the graph."""
+    """The labels of a model and what is known about them, from which the graph is made."""
 
     def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
         """Begin with parameters of these shapes, by name, and no channel."""
@@ -196,7 +196,7 @@ class Classes:
         self._edges[name] = Edges(*compact(head), *compact(tail))
 
     def are_anchored(self, labels: Tensor) -> Tensor:
-        """Say for every label whether it is the anchor, or joined with what is anchored so far."""
+        """Return for every label whether it is anchored so far, itself or by what it is joined with."""
         components, anchored = self._solve()
         return (labels == ANCHOR) | anchored[components[labels]]
 

@@ -1,7 +1,7 @@
-"""A visitor of programs that hands on the labels of channels in the place of activations.
+"""A visitor of programs that passes on the labels of channels instead of activations.
 
 Operations that only move data are run on the labels themselves; those that compute have a rule (rules.py); those that
-are not positively homogeneous, and those without a rule, anchor what they read and hand on the anchor.
+are not positively homogeneous, and those without a rule, anchor what they read and pass on the anchor.
 """
 
 import operator
@@ -70,10 +70,10 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 class Labelling:
-    """A visitor of a program that hands on labels in the place of activations, of one image."""
+    """A visitor of a program that passes on labels instead of the activations of one image."""
 
     def __init__(self, classes: Classes) -> None:
-        """Keep what is learnt in ``classes``."""
+        """Begin; what is found out is kept in ``classes``."""
         self.classes = classes
 
     def __call__(self, at: Operation, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -253,12 +253,12 @@ class Arguments(dict[str, Any]):
 
 
 def is_labelled(value: Any) -> bool:
-    """Say whether a value depends on the input or on parameters."""
+    """Return whether a value depends on the input or on parameters."""
     return isinstance(value, Activation | Entries)
 
 
 def anchored_like(results: Any) -> Any:
-    """Return the anchor in the place of every tensor."""
+    """Return the anchor instead of every tensor."""
     anchor = torch.tensor(ANCHOR)
     return pytree.tree_map(
         lambda r: Activation(anchor.expand(r.shape), r.dtype) if isinstance(r, Tensor) else r, results

@@ -84,7 +84,7 @@ class PathVisitor:
 
 
 def is_node(at: Operation) -> bool:
-    """Say whether an operation is an activation, which reads a node."""
+    """Return whether an operation is an activation, which reads a node."""
     return at.short in _ACTIVATIONS
 
 
@@ -326,7 +326,7 @@ def power(p: float) -> Power:
 
 
 class Square(torch.autograd.Function):
-    """``w -> w^2``, with the derivative by ``w^2`` in the place of that by w: 1, also where w is zero."""
+    """``w -> w^2``, with the derivative by ``w^2`` instead of that by w: 1, also where w is zero."""
 
     generate_vmap_rule = True
 

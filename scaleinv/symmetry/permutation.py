@@ -10,7 +10,7 @@ def why_not_permutable(graph: Graph) -> str:
     """Return why channels cannot change places here; an empty string if they can.
 
     They can where each tensor has the classes at its heads along one dim and those at its tails along another, so not
-    in groups. What belongs to channels without being an edge of theirs, such as a slope, a graph does not know.
+    in groups. A graph does not know what belongs to a channel without being one of its edges, such as a slope.
     """
     for name, edges in graph.edges.items():
         head, tail = (_dims(end, len(graph.shapes[name])) for end in (edges.head, edges.tail))

@@ -38,7 +38,7 @@ class Operation:
         target: what is called, e.g. ``torch.ops.aten.conv2d.default``; ``operator.getitem`` and arithmetic of sizes
             occur too.
         module: dotted path of the module that called it, ``""`` for the model itself.
-        args: positional arguments, with :class:`Value` in the place of tensors and of computed sizes.
+        args: positional arguments, with :class:`Value` instead of tensors and of computed sizes.
         kwargs: keyword arguments, likewise.
         inputs: names of all values in the arguments, in order.
         last: names that no later operation reads.
@@ -82,7 +82,7 @@ class Program:
 
     Attributes:
         operations: in the order of computation.
-        outputs: what the model returns, with :class:`Value` in the place of tensors.
+        outputs: what the model returns, with :class:`Value` instead of tensors.
         names: names of the parameters and buffers that are read; one used under several names has the first.
         parameters: those of them that are parameters.
         constants: tensors that the model makes when it is called, or keeps outside its ``state_dict``.
@@ -179,7 +179,7 @@ class Program:
         return next(tensors, torch.empty(0, dtype=self.dtype))
 
     def _adapter(self, values: Mapping[str, Any], images: Any) -> Callable[[Any], Any]:
-        """Return what puts the run's dtype and device in the place of the traced ones."""
+        """Return a function that replaces the traced dtype and device by those of the run."""
         like = self._like(values, images)
 
         def adapt(argument: Any) -> Any:
@@ -422,7 +422,7 @@ def _path(node: fx.Node) -> str:
 
 
 def _is_check(node: fx.Node) -> bool:
-    """Say whether a node only checks something while it runs."""
+    """Return whether a node only checks something while it runs."""
     return not node.users and "assert" in str(node.target)
 
 
@@ -463,7 +463,7 @@ def _safely_functional(nodes: list[fx.Node]) -> set[fx.Node]:
 
 
 def _may_alias(target: Any) -> bool:
-    """Say whether a result may share memory with the first argument."""
+    """Return whether a result may share memory with the first argument."""
     if not isinstance(target, torch._ops.OpOverload):
         return target is operator.getitem
     may_return_the_same = ("contiguous", "reshape", "flatten", "unflatten", "to", "type_as", "dropout", "expand_as")

@@ -118,7 +118,7 @@ def _product(self: Labelling, at: Operation, x: Any, y: Any) -> Any:
 
 @rule("div", "divide", "true_divide")
 def divided(self: Labelling, at: Operation, args: Arguments) -> Any:
-    """Whatever depends on the input may not be rescaled in a divisor; a parameter's entries lead backwards."""
+    """A divisor that depends on the input may not be rescaled; a parameter's entries lead the other way."""
     x, y = args["self"], args["other"]
     if args.get("rounding_mode") is not None:
         return NotImplemented

@@ -44,8 +44,8 @@ class Samples(ABC):
         """Compute kappa; see :meth:`scaleinv.symmetry.complexity.Complexity.curvature`.
 
         Args:
-            signs: see there.
-            rays: gradients by the outputs to take in the place of all nodes, ``(members, rays, batch, outputs)``.
+            signs: as for :meth:`scaleinv.symmetry.complexity.Complexity.curvature`.
+            rays: gradients by the outputs, to use instead of all nodes, ``(members, rays, batch, outputs)``.
         """
 
 

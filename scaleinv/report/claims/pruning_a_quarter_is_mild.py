@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from scaleinv.report.claims._push import HALF_A_POINT, difference
+from scaleinv.report.claims._tosses import changes
 from scaleinv.report.claims.base import Case, Claim
 from scaleinv.report.effects.verdicts import judge_alike, judge_lower
 from scaleinv.report.studies import Study
-from scaleinv.report.tosses import by_seed, networks, tosses
 
 
 class PruningAQuarterIsMild(Claim):
@@ -18,11 +17,5 @@ class PruningAQuarterIsMild(Claim):
 
     def cases(self, study: Study) -> Iterator[Case]:
         """Every network, at one number of samples."""
-        records = study.records("binarization", "network.name")
-        for network in networks(records):
-            own = tosses(records, "pruning", network=network)
-            whole = by_seed(own[own["pruned"] == 0])
-            for share, judge in ((0.25, judge_alike), (0.5, judge_lower)):
-                pair = by_seed(own[own["pruned"] == share]), whole
-                text = f"accuracy with {share:.0%} of the weights pruned minus with none"
-                yield difference(f"{network}, {share:.0%}", text, pair, judge, HALF_A_POINT, 0)
+        named = "{:.0%}", "accuracy with {:.0%} of the weights pruned minus with none"
+        yield from changes(study, "pruning", "pruned", {0.25: judge_alike, 0.5: judge_lower}, *named)

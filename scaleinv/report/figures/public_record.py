@@ -32,9 +32,13 @@ def draw(records: pd.DataFrame) -> Drawing:
                 part.loc[part["status"] == "diverged", measure] = np.inf
             seeds = plot_seeds(ax, part, Series(method, {**how.style, "marker": ""}), "epoch", measure)
             tables.append(seeds.assign(method=method, measure=measure))
+        shown = pd.concat([one for one in tables if one["measure"].iloc[0] == measure])
         if measure.endswith("_loss"):
-            shown = pd.concat([one for one in tables if one["measure"].iloc[0] == measure])
             loss_axis(ax, shown[["low", "high"]].melt()["value"])
+        else:  # from the first epoch's accuracy: an axis from that of chance would hide the difference
+            trained = shown.loc[shown["epoch"] > 0, ["low", "high"]].melt()["value"]
+            room = 0.05 * (trained.max() - trained.min())
+            ax.set_ylim(trained.min() - room, trained.max() + room)
         ax.set_xlabel("epoch")
         ax.set_ylabel(words)
     legend_below(figure, axes[:1])
