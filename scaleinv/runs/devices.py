@@ -3,7 +3,7 @@
 A device that is taken is a locked file, which the operating system unlocks when the process ends, however it ends.
 """
 
-import getpass
+import os
 import tempfile
 import time
 from collections import Counter
@@ -69,7 +69,7 @@ def _any_of(devices: Sequence[torch.device]) -> Iterator[torch.device]:
 
 def _places(devices: Sequence[torch.device]) -> list[tuple[FileLock, torch.device]]:
     """Return a lock for every place of the pool: each device once, then those that are listed again."""
-    folder = Path(tempfile.gettempdir()) / f"scaleinv-devices-{getpass.getuser()}"
+    folder = Path(tempfile.gettempdir()) / f"scaleinv-devices-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     before: Counter[torch.device] = Counter()
     numbered = []

@@ -32,6 +32,8 @@ class MLflow(Tracker):
 
     def open(self, member: TrackedMember) -> "MLflowRun":
         """Create a run, or find it by its group and name; see :meth:`Tracker.open`."""
+        # Training waits while MLflow asks a server that does not answer; its own seven times take four minutes.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         return MLflowRun(member, self.experiment, self._address())
 
     def _address(self) -> str:
