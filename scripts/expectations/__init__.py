@@ -1,0 +1,1 @@
+"""What users expect of scaleinv, tried line by line: docs/expectations.md."""

@@ -1,0 +1,89 @@
+"""Try every line and write docs/expectations.md.
+
+    python -m scripts.expectations [--only WORD] [--out docs/expectations.md]
+
+A line is tried in an empty folder, with the commands of this environment. It takes some minutes.
+"""
+
+import argparse
+import tempfile
+import time
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from platform import python_version
+
+from tqdm import tqdm
+
+from scripts.expectations import (  # noqa: F401  each adds its lines, in this order
+    documents,
+    every_day,
+    grids,
+    installing,
+    machines,
+    own_data,
+    own_models,
+    own_parts,
+    trackers,
+)
+from scripts.expectations.trying import LINES, Line, NotTriedError, Place
+
+HEADER = """# Expectations
+
+What people who try scaleinv for work of their own expect, and what happened when it was tried. A script tries each line
+in an empty folder and prints what it saw; nothing here is written by hand. {counts}
+
+Made by `python -m scripts.expectations` with Python {python}, torch {torch}, on a CPU.
+"""
+
+
+def attempt(line: Line) -> tuple[str, str, list[str]]:
+    """Try a line; return yes, no or not tried, what was seen, and the commands."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder))
+        try:
+            return "yes", line.attempt(place).replace(str(place.folder), "."), place.commands
+        except NotTriedError as error:
+            return "not tried", str(error), place.commands
+        except Exception as error:
+            return "**no**", f"{type(error).__name__}: {error}"[:300], place.commands
+
+
+def page(tried: list[tuple[Line, tuple[str, str, list[str]]]]) -> str:
+    """Write the table."""
+    counts = {answer: sum(answer == got for _, (got, *_) in tried) for answer in ("yes", "**no**", "not tried")}
+    said = f"{len(tried)} lines: {counts['yes']} yes, {counts['**no**']} no, {counts['not tried']} not tried."
+    parts = [HEADER.format(counts=said, python=python_version(), torch=version("torch"))]
+    for section, lines in groupby(tried, key=lambda pair: pair[0].section):
+        parts.append(f"## {section}\n\n| expected | tried | | what happened |\n| - | - | - | - |")
+        for line, (answer, seen, commands) in lines:
+            shown = "<br>".join(f"`{_cell(command)}`" for command in commands) or "-"
+            parts[-1] += f"\n| {_cell(line.expectation)} | {shown} | {answer} | {_cell(seen)} |"
+        parts[-1] += "\n"
+    return "\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main() -> None:
+    """Try the lines, all or those with a word in them."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.expectations", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", metavar="WORD", help="lines with this word; nothing is written then")
+    parser.add_argument("--out", type=Path, default=Path("docs/expectations.md"))
+    options = parser.parse_args()
+    word = (options.only or "").lower()
+    chosen = [line for line in LINES if word in f"{line.section} {line.expectation}".lower()]
+    tried = []
+    for line in tqdm(chosen, unit="line"):
+        began = time.monotonic()
+        outcome = attempt(line)
+        tried.append((line, outcome))
+        tqdm.write(f"{outcome[0]:<10} {line.expectation}: {outcome[1]} ({time.monotonic() - began:.0f} s)")
+    if not options.only:
+        options.out.write_text(page(tried))
+
+
+if __name__ == "__main__":
+    main()
