@@ -2,6 +2,7 @@
 
 import builtins
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from recorded import record
 
 from scaleinv.report import compare
-from scaleinv.report.commands.__main__ import main
+from scaleinv.report.commands.__main__ import main, parsed
 from scaleinv.report.commands._run import runs_below
 from scaleinv.report.commands.ls import listing
 from scaleinv.report.members import best_epochs
@@ -132,7 +133,7 @@ def test_a_member_that_diverged_later_is_not_the_best(tmp_path):
     (one,) = runs_below(tmp_path)
     assert one.best()["lr"] == "0.1"
     path.write_text(path.read_text() + "x\n")
-    assert "changed" in listing([one])[1]
+    assert "changed" in listing(runs_below(tmp_path))[1]
 
 
 def test_a_narrow_terminal_gets_short_names_and_is_told_what_has_no_room(runs, capsys):
@@ -468,3 +469,11 @@ def test_help_reads_every_choice():
     for group in (path for path in conf_folder().iterdir() if path.is_dir()):
         for file in group.glob("*.yaml"):
             assert read_keys(file), file
+
+
+def test_what_the_pages_show_is_understood():
+    pages = "".join(page.read_text() for page in (Path(__file__).parents[1] / "docs").glob("*.md"))
+    lines = re.findall(r"^scaleinv-runs .*", pages, re.MULTILINE)
+    assert len(lines) >= 7
+    for line in lines:
+        assert callable(parsed(shlex.split(line, comments=True)[1:]).run), line

@@ -32,13 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             if words and not words[0].startswith("-") and words[0] not in COMMANDS:
                 raise UserError(f"there is no command {words[0]!r}", "", did_you_mean(words[0], COMMANDS))
-            options = _parsed(words)
+            options = parsed(words)
             options.run(options)
         except (UserError, OSError, KeyboardInterrupt) as error:
             sys.exit(outcomes.explain(error))
 
 
-def _parsed(words: Sequence[str]) -> argparse.Namespace:
+def parsed(words: Sequence[str]) -> argparse.Namespace:
     """Parse the command; runs and conditions may stand after options too, which argparse alone does not take."""
     parser = _parser()
     options, further = parser.parse_known_args(words)

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ class Run:
     """
 
     path: Path
+    _best: dict[str, dict[str, str] | None] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -113,6 +114,11 @@ class Run:
         Raises:
             DamagedError: the records are not what the run wrote.
         """
+        if measure not in self._best:
+            self._best[measure] = self._find_best(measure)
+        return self._best[measure]
+
+    def _find_best(self, measure: str) -> dict[str, str] | None:
         rows = list(csv.reader(io.StringIO(self._metrics().decode())))
         if not rows or not {"epoch", measure} <= set(rows[0]):
             return None
