@@ -9,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from scaleinv.report.claim_tables import summary_markdown
+from scaleinv.report.method_table import method_markdown
+from scaleinv.runs.records import MissingError
 
 ROOT = Path(__file__).parents[1]
 RELEASE = ROOT / "results" / "release"
@@ -77,6 +79,14 @@ def finding() -> str:
     )
 
 
+def methods_table() -> str:
+    """Return the table of methods of docs/path_metrics.md, or a sentence where its records are not released."""
+    try:
+        return method_markdown(RELEASE / "cpu")
+    except MissingError:
+        return "These records are not in the release yet.\n"
+
+
 def filled(text: str) -> str:
     """Return a page with its numbers filled in."""
     for marker, content in (
@@ -84,6 +94,7 @@ def filled(text: str) -> str:
         ("table: results/release/mnist_sgd", mnist_table),
         ("claims", lambda: summary_markdown(pd.read_csv(RELEASE / "claims.csv"))),
         ("bench", bench_table),
+        ("methods", methods_table),
     ):
         if f"<!-- {marker} -->" in text:
             text = fill(text, marker, content())
