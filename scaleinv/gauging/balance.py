@@ -22,7 +22,7 @@ class BalanceGauge(Repeated):
     member that has diverged so far that float64 does not hold the ratios of its squared weights.
 
     Attributes:
-        every: as in :class:`Repeated`. It takes as long as some twenty to sixty steps of plain descent, and imbalance
+        every: as in :class:`Repeated`. It takes as long as dozens of steps of plain descent, and imbalance
             grows slowly: along gradients it does not grow at all (maths.md, section 1).
     """
 

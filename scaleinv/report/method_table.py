@@ -58,7 +58,7 @@ def method_markdown(study: Path) -> str:
         MissingError: there are no records of the defects.
     """
     table = method_table(study)
-    modes = [name for name in table if name.startswith(("once", "before"))]
+    modes = [str(name) for name in table if str(name).startswith(("once", "before"))]
     head = [*METHOD, *(f"defect, rescaled {mode}" for mode in modes), "step / SGD", "best loss", "sensitivity", "width"]
     lines = [f"| {' | '.join(head)} |", "|" + " - |" * len(head)]
     for row in table.to_dict("records"):
@@ -84,9 +84,9 @@ def _curves(records: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], dict[str, 
         yield (
             (str(optimizer), str(space), str(gauge)),
             {
-                "best": estimate_mean(own),
-                "sensitivity": estimate_mean(sensitivity(losses, chance, "cells")),
-                "width": estimate_mean(good_decades(losses, good_level(own, 1.0), chance)),
+                "best": estimate_mean(own.to_numpy()),
+                "sensitivity": estimate_mean(sensitivity(losses, chance, "cells").to_numpy()),
+                "width": estimate_mean(good_decades(losses, good_level(own, 1.0), chance).to_numpy()),
             },
         )
 
@@ -101,9 +101,8 @@ def _gauge(row: Mapping[Any, Any]) -> str:
         return STARTS.get(start, "")
     every, until = int(row["gauge.every"]), int(row["gauge.until"])
     turns = "every step" if every == 1 else f"every {every} steps"
-    return (
-        f"{GAUGES[row['gauge.name']]} {turns}{f' before step {until}' if until else ''}" if start == "default" else ""
-    )
+    end = f" before step {until}" if until else ""
+    return f"{GAUGES[row['gauge.name']]} {turns}{end}" if start == "default" else ""
 
 
 def _defect(value: object) -> str:
