@@ -1,7 +1,8 @@
-"""Let Hydra compose the keys of a part that a command names by ``package.module:name``, which has no YAML file."""
+"""Let Hydra compose the keys of parts that have no YAML file: ``package.module:name``, and installed entry points."""
 
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from hydra.core.object_type import ObjectType
@@ -9,6 +10,7 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
 from scaleinv.runs.errors import UserError
+from scaleinv.runs.installed import installed
 from scaleinv.runs.plain_yaml import read_plain
 from scaleinv.runs.suggestions import conf_folder, of_given_parts
 
@@ -17,7 +19,10 @@ COMMON = {"dataset": "tensors", "optimizer": "sgd"}
 
 
 class GivenParts(ConfigSource):
-    """Files that are not there: ``dataset/package.module:name`` holds the options of that part, at their defaults."""
+    """Files that are not there: ``space/package.module:name`` holds the options of that part, at their defaults.
+
+    So does ``space/name`` for an entry point; where there is a file of that name, Hydra finds it first.
+    """
 
     @staticmethod
     def scheme() -> str:
@@ -26,8 +31,8 @@ class GivenParts(ConfigSource):
 
     def is_config(self, config_path: str) -> bool:
         """Whether a path names a part so."""
-        group, _, name = config_path.partition("/")
-        return bool(group) and "/" not in name and ":" in name
+        group, _, name = config_path.removesuffix(".yaml").partition("/")
+        return bool(group) and "/" not in name and (":" in name or name in _entry_points(group))
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Return the keys of a part."""
@@ -37,16 +42,22 @@ class GivenParts(ConfigSource):
         return ConfigResult(self.provider, f"{self.scheme()}://{name}", OmegaConf.create(keys), {"package": None})
 
     def is_group(self, config_path: str) -> bool:
-        """Return False: there is nothing to list."""
-        return False
+        """Whether there are entry points to list."""
+        return bool(_entry_points(config_path.rstrip("/")))
 
     def available(self) -> bool:
         """Return True: there are no files that could be missing."""
         return True
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        """Return no names."""
-        return []
+        """Return the names of the entry points of a group."""
+        return [] if results_filter is ObjectType.GROUP else sorted(_entry_points(config_path.rstrip("/")))
+
+
+def _entry_points(group: str) -> dict[str, EntryPoint]:
+    from scaleinv.runs.config import PARTS
+
+    return installed(PARTS[group][0]) if group in PARTS else {}
 
 
 def keys_of(group: str, name: str) -> dict[str, Any]:

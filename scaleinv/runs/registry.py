@@ -3,7 +3,7 @@
 import sys
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from inspect import isabstract, isfunction
 from pathlib import Path
 from pkgutil import iter_modules
@@ -20,7 +20,7 @@ def names(package: str) -> list[str]:
     These are its modules (except helpers, ``_name``) and the entry points that installed packages register in the
     group ``package``: ``[project.entry-points."scaleinv.spaces"] mine = "package.module:Class"``.
     """
-    return sorted(_modules(package) | set(installed(package)))
+    return sorted(modules(package) | set(installed(package)))
 
 
 def find(package: str, name: str, base: type[T]) -> type[T]:
@@ -37,10 +37,9 @@ def find(package: str, name: str, base: type[T]) -> type[T]:
         LookupError: there is none; the message lists the names that exist, or says why the import failed.
         TypeError: the object found is not a concrete subclass of ``base``.
     """
-    point = EntryPoint(name, name, package) if ":" in name else installed(package).get(name)
-    if point is not None:
-        return _checked(_load(point), name, base)
-    if name not in _modules(package):
+    if (point := outside(package, name)) is not None:
+        return _checked(load(point), name, base)
+    if name not in modules(package):
         raise LookupError(f"there are {', '.join(names(package))}, and package.module:Class")
     module = import_module(f"{package}.{name}")
     defined = [
@@ -56,13 +55,41 @@ def find(package: str, name: str, base: type[T]) -> type[T]:
     return defined[0]
 
 
+def outside(package: str, name: str) -> EntryPoint | None:
+    """Return where a part of a user's own is: ``package.module:name``, or the entry point of that name; else None.
+
+    Args:
+        package: group of the entry points.
+        name: see :func:`find`.
+
+    Raises:
+        TypeError: another part has the same name, so that runs with either would have one id.
+    """
+    if ":" in name:
+        return EntryPoint(name, name, package)
+    if (point := installed(package).get(name)) is None:
+        return None
+    if name in modules(package):
+        raise TypeError(f"{point.value} is installed as {name}, which is the name of a part of scaleinv; rename it")
+    others = {other.value for other in entry_points(group=package, name=name)} - {point.value}
+    if others:
+        raise TypeError(f"{point.value} and {min(others)} are both installed as {name}; rename one of them")
+    return point
+
+
 @lru_cache(maxsize=64)
-def _modules(package: str) -> frozenset[str]:
+def modules(package: str) -> frozenset[str]:
+    """Return the names of a package's own modules, except helpers, ``_name``."""
     path = import_module(package).__path__
     return frozenset(m.name for m in iter_modules(path) if m.name != "base" and not m.name.startswith("_"))
 
 
-def _load(point: EntryPoint) -> object:
+def load(point: EntryPoint) -> object:
+    """Import a part, from Python's path or the working directory.
+
+    Raises:
+        LookupError: that is impossible; the message says why.
+    """
     here = str(Path.cwd())
     if here not in sys.path:  # an installed command does not have it, unlike ``python -m``
         sys.path.append(here)

@@ -11,11 +11,12 @@ import shlex
 import sys
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
-from scaleinv.report.figures.style import save
+from scaleinv.report.figures.style import save, styled
 from scaleinv.runs.errors import UserError
 from scaleinv.runs.folder import metrics_file
+from scaleinv.runs.installed import installed
 from scaleinv.runs.records import (
     INDEX,
     MissingError,
@@ -25,23 +26,46 @@ from scaleinv.runs.records import (
     load_records,
     read_index,
 )
-from scaleinv.runs.registry import names
+from scaleinv.runs.registry import load, modules, outside
 from scaleinv.runs.suggestions import did_you_mean
 
 ALL = "all"
 
 
+PACKAGE = "scaleinv.report.figures"
+
+
 def known_figures() -> dict[str, ModuleType]:
-    """Return the modules that draw a figure from records, by name."""
-    modules = {
-        name: import_module(f"scaleinv.report.figures.{name}")
-        for name in names("scaleinv.report.figures")
-        if name != "__main__"
-    }
-    return {name: module for name, module in modules.items() if hasattr(module, "EXPERIMENT") or draws_study(module)}
+    """Return the modules of this folder that draw a figure from records, by name."""
+    own = {name: import_module(f"{PACKAGE}.{name}") for name in sorted(modules(PACKAGE)) if name != "__main__"}
+    return {name: module for name, module in own.items() if hasattr(module, "EXPERIMENT") or draws_study(module)}
 
 
-def draws_study(module: ModuleType) -> bool:
+def figure_named(name: str) -> ModuleType | SimpleNamespace:
+    """Return what draws a figure: a module of this folder, or a user's own function from records to a ``Drawing``.
+
+    Args:
+        name: name of a module or of an entry point, or ``package.module:function``.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        point = outside(PACKAGE, name)
+        draw = load(point) if point else None
+    except (LookupError, TypeError) as error:
+        raise UserError(str(error.args[0]), name, "name a function: package.module:function") from error
+    if point is None:
+        known = known_figures()
+        if name not in known:
+            raise UserError(f"there is no figure {name!r}", name, did_you_mean(name, [*known, *installed(PACKAGE)]))
+        return known[name]
+    if not callable(draw):
+        raise UserError(f"{name} is no function", name, "it takes a table of records and returns a Drawing")
+    return SimpleNamespace(draw=styled(draw), EXPERIMENT=None)
+
+
+def draws_study(module: ModuleType | SimpleNamespace) -> bool:
     """Whether a figure is drawn from a study as a whole, by ``draw_study``, and not from one experiment."""
     return hasattr(module, "draw_study")
 
@@ -52,7 +76,7 @@ def draw_one(name: str, folders: list[Path], stem: Path, command: str) -> list[P
     Raises:
         MissingError: some or all records are missing.
     """
-    module = known_figures()[name]
+    module = figure_named(name)
     if draws_study(module):
         drawing, inputs = module.draw_study(folders[0])
         return save(drawing, stem, inputs, command)
@@ -94,7 +118,7 @@ def draw_all(folder: Path, out: Path, command: str) -> list[str]:
 
 def main() -> None:
     """Parse the command, load the records, draw, save."""
-    known = list(known_figures())
+    known = [*known_figures(), *installed(PACKAGE), "package.module:function"]
     parser = argparse.ArgumentParser(prog="python -m scaleinv.report.figures", description=__doc__.splitlines()[0])
     parser.add_argument("figure", help=f"{ALL}, or one of {', '.join(known)}")
     parser.add_argument("records", nargs="+", type=Path, help="run folders, or folders above them; a study's folder")
@@ -107,10 +131,6 @@ def main() -> None:
         if options.figure == ALL:
             problems = draw_all(options.records[0], options.out, command)
             sys.exit(f"{len(problems)} figures not drawn" if problems else 0)
-        if options.figure not in known:
-            raise UserError(
-                f"there is no figure {options.figure!r}", options.figure, did_you_mean(options.figure, known)
-            )
         print(*draw_one(options.figure, options.records, options.out, command), sep="\n")
     except UserError as error:
         sys.exit(str(error))
