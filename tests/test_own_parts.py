@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from scaleinv.report.figures import __main__ as figures
 from scaleinv.runs import registry
-from scaleinv.runs.config import PARTS, compose
+from scaleinv.runs.config import PARTS, SHARED, compose
 from scaleinv.runs.errors import ConfigError, UserError
 from scaleinv.runs.hydra_app import composing
 
@@ -96,17 +96,26 @@ def test_a_part_of_every_kind_has_its_options(group, mine, entry_points):
     name = mine(group)
     key = f"{LISTS[group]}.{name}" if group in LISTS else group
     one = compose(overrides(group, name, whole=3))
-    listed = compose(overrides(group, name, whole=3, share="[0.5,1]"))
-    assert listed.axes[f"{key}.share"] == (0.5, 1.0)
-    assert len({one.run_id, listed.run_id, compose(overrides(group, name, whole=4)).run_id}) == 3
+    assert one.run_id != compose(overrides(group, name, whole=4)).run_id
+    listed = overrides(group, name, whole=3, share="[0.5,1]")
+    if group in SHARED:
+        with pytest.raises(ConfigError, match="all members share one"):
+            compose(listed)
+    else:
+        assert compose(listed).axes[f"{key}.share"] == (0.5, 1.0)
+    entry_points(PARTS[group][0], "installed_part", name)
+    assert compose(overrides(group, "installed_part", whole=3)).run_id != one.run_id
+
+
+@pytest.mark.parametrize("group", ["space", "optimizer", "penalty"])
+def test_its_options_are_checked(group, mine):
+    name = mine(group)
     wrongs = [("must be given|is missing", {}), ("at least 0", {"whole": -1}), ("a whole number", {"whole": "a"})]
     for words, options in [*wrongs, ("share", {"whole": 1, "shore": 1})]:
         with pytest.raises(ConfigError, match=words) as refused:
             compose(overrides(group, name, **options))
         assert len(str(refused.value).splitlines()) <= 3
         assert refused.value.where.startswith((group, LISTS.get(group, group)))
-    entry_points(PARTS[group][0], "installed_part", name)
-    assert compose(overrides(group, "installed_part", whole=3)).run_id != one.run_id
 
 
 @pytest.mark.parametrize(
@@ -121,7 +130,7 @@ def test_a_part_of_every_kind_has_its_options(group, mine, entry_points):
 def test_what_is_no_part_is_refused(name, words, mine):
     mine("space")
     with pytest.raises(ConfigError) as refused:
-        compose([f"space={name}"])
+        compose([f"space={name}", "space.whole=1"])
     assert words in f"{refused.value.what} {refused.value.how}"
 
 

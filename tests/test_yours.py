@@ -61,7 +61,7 @@ def test_installed_parts_run_by_name(installed, tmp_path):
 def test_a_file_in_the_working_directory_runs_by_its_path(command, tmp_path, monkeypatch):
     shutil.copy(TEMPLATE / "my_parts" / "ntk.py", tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    code, _, err = command(*QUICK, "space.name=ntk:NTKSpace", "+space.gain=2.0")
+    code, _, err = command(*QUICK, "space=ntk:NTKSpace", "space.gain=2.0")
     sys.modules.pop("ntk", None)
     assert code == 0, err
     (folder,) = (tmp_path / "results" / "runs").iterdir()

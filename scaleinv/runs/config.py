@@ -93,6 +93,8 @@ CHOICES = (
 OBJECTIVES = ("best_val_loss", "last_val_loss", "none")
 # Longest name of a folder on the file systems in use.
 NAME_BYTES = 255
+# Groups of which all members of a stack share one object, so that its options are no axes.
+SHARED = ("network", "task", "probe", "tracker")
 # Key of the learning rates.
 LR = "optimizer.lr"
 # Grid of an option that other options make meaningless.
@@ -399,6 +401,9 @@ def parse_group(node: Any, group: str, key: str = "", also: Sequence[str] = ()) 
             is_whole = hints[field.name] == WholePerMember
             grids[f"{key}.{field.name}"] = _grid(options[field.name], f"{key}.{field.name}", is_whole=is_whole)
             options[field.name] = grids[f"{key}.{field.name}"][0]
+            if group in SHARED and len(grids[f"{key}.{field.name}"]) > 1:
+                what = f"{key}.{field.name} is a list, but all members share one {group}"
+                raise ConfigError(what, f"{key}.{field.name}", "give one number; in a sweep (-m), one run each")
     made = _build(cls, options, key, also)
     for name, grid in grids.items():
         for number in grid[1:]:  # checks that each is in range

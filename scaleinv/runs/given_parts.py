@@ -1,6 +1,5 @@
 """Let Hydra compose the keys of parts that have no YAML file: ``package.module:name``, and installed entry points."""
 
-from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from importlib.metadata import EntryPoint
 from typing import Any
@@ -9,7 +8,6 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
-from scaleinv.runs.errors import UserError
 from scaleinv.runs.installed import installed
 from scaleinv.runs.plain_yaml import read_plain
 from scaleinv.runs.suggestions import conf_folder, of_given_parts
@@ -63,7 +61,8 @@ def _entry_points(group: str) -> dict[str, EntryPoint]:
 def keys_of(group: str, name: str) -> dict[str, Any]:
     """Return the keys of a part of a user's own: the common ones, and its options, ``???`` where there is no default.
 
-    A part that cannot be found has no options; it is refused when the configuration is checked.
+    Raises:
+        ConfigError: there is no such part.
     """
     from scaleinv.runs.config import class_named
 
@@ -72,9 +71,7 @@ def keys_of(group: str, name: str) -> dict[str, Any]:
         own = _options(class_named(group, common, group))
         file = read_plain((conf_folder() / group / f"{common}.yaml").read_text()) or {}
         keys = {key: value for key, value in file.items() if key not in own}
-    with suppress(UserError):
-        keys |= _options(class_named(group, name, group))
-    return keys | {"name": name}
+    return keys | _options(class_named(group, name, group)) | {"name": name}
 
 
 def _options(cls: type) -> dict[str, Any]:
