@@ -27,7 +27,7 @@ def rescale(graph: Graph, weights: Weights, scales: Tensor) -> dict[str, Tensor]
 
 
 def rescale_(graph: Graph, tensors: Weights, scales: Tensor, power: int = 1) -> None:
-    """Multiply tensors by ``(lambda_head / lambda_tail)^power`` in place, computed in float64.
+    """Multiply tensors by ``(lambda_head / lambda_tail)^power`` in place.
 
     Power 1 is :func:`rescale`, for weights; -1 is how gradients follow, -2 how their squares do.
 
@@ -40,7 +40,7 @@ def rescale_(graph: Graph, tensors: Weights, scales: Tensor, power: int = 1) -> 
     scales = torch.nn.functional.pad(scales, (1, 0), value=1.0) ** power
     for name, t in tensors.items():
         edges = graph.edges[name]
-        t.copy_(t.double() * edges.at_heads(scales) / edges.at_tails(scales))
+        t.mul_(edges.at_heads(scales).to(t.dtype)).div_(edges.at_tails(scales).to(t.dtype))
 
 
 def random_scales(
