@@ -362,7 +362,7 @@ class GSpaceChart(PinnedChart):
         foreach.add_scaled_([frame.weights[n] for n in self._first], [direction[n] for n in self._first], step)
 
     def _after_roots(self, sums: list[Tensor]) -> Tensor:
-        """Sum, for every root, what :meth:`_Readers.sum` returned for the tensors after it; a row over the roots."""
+        """Sum, for every root, what :meth:`_Reader.sum` returned for the tensors after it; a row over the roots."""
         after = torch.zeros_like(self._paths)
         add_at_(after, self._readers.roots, torch.cat(sums, -1))
         return after.narrow(-1, 1, after.shape[-1] - 1)
