@@ -192,10 +192,12 @@ def test_the_objective_of_a_run(tmp_path):
 
 
 def test_seeds_are_no_sweep(command, tmp_path):
-    for seeds in ("seeds=range(0,3)", "seeds=0,1,2", "seeds=choice(0,1,2)"):
+    for seeds, instead in {
+        "seeds=range(0,3)": "[range(0,3)]", "seeds=0,1,2": "[0,1,2]", "seeds=choice(0,1,2)": "[0,1,2]",
+    }.items():  # fmt: skip
         code, _, err = command("-m", *QUICK, seeds)
         assert code == outcomes.REFUSED
-        assert "write seeds=[0,1,2] for these seeds" in err
+        assert f"write seeds={instead} for these seeds" in err
         assert list(tmp_path.iterdir()) == []
     code, out, _ = command("-m", *QUICK, "seeds=[0],[1]")
     assert "2 of 2 cells done" in out
