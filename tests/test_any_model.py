@@ -119,3 +119,32 @@ def test_fixed_weights_stay(model, data):
 def test_without_an_example_the_message_asks_for_one(model):
     with pytest.raises(UnsupportedNetworkError, match="describe it by an example"):
         SpaceOptimizer(model, CycleSpace(), torch.optim.SGD, lr=0.1)
+
+
+class Tied(nn.Module):
+    """One matrix under two names."""
+
+    def __init__(self):
+        """Draw the weights."""
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.second.weight = self.first.weight
+
+    def forward(self, images):
+        return self.last(torch.relu(self.second(torch.relu(self.first(images)))))
+
+
+def test_a_tied_tensor_is_one_coordinate_under_all_its_names():
+    torch.manual_seed(0)
+    model, images = Tied().double(), torch.randn(4, 6, dtype=torch.float64)
+    module = SpaceModule(model, WeightSpace(), example=images)
+    torch.testing.assert_close(module(images), model(images))
+    for one in (model, module):
+        one(images).square().sum().backward()
+    torch.testing.assert_close(module.get_parameter("first/weight").grad, model.first.weight.grad)
+
+
+@pytest.mark.parametrize("wrap", [SpaceModule, lambda *args, **options: fix_weights(args[0], **options)])
+def test_a_model_without_parameters_is_refused_in_words(wrap):
+    with pytest.raises(UnsupportedNetworkError, match="the model has no parameters"):
+        wrap(nn.Softsign(), WeightSpace(), example=torch.zeros(2, 6))

@@ -123,8 +123,11 @@ def read_weights(model: nn.Module, graph: Graph) -> dict[str, Tensor]:
     """Return contiguous copies of a described model's weights, under its own names.
 
     Raises:
+        UnsupportedNetworkError: there are none.
         ValueError: a weight is NaN or infinite; the message names the tensor.
     """
+    if not graph.shapes:
+        raise UnsupportedNetworkError("the model has no parameters, so there are no weights to move")
     weights = {
         name: model.get_parameter(name).detach().clone(memory_format=torch.contiguous_format) for name in graph.shapes
     }

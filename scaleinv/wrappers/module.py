@@ -51,6 +51,9 @@ class SpaceModule(nn.Module):
         require_frozen_kept(self.chart, self.chart.origin, parameters)
         self._original = (model,)  # in a tuple, so that it is no submodule
         self.model = copy.deepcopy(model, {id(p): None for p in model.parameters()})
+        # All names of every tensor: a tied one has several, and the copy cannot tell that they are the same.
+        names = {id(p): name for name, p in parameters.items()}
+        self._names = {name: names[id(p)] for name, p in model.named_parameters(remove_duplicate=False)}
         for name, c in self.chart.origin.items():
             contiguous = c.clone(memory_format=torch.contiguous_format)
             self.register_parameter(_key(name), nn.Parameter(contiguous, parameters[name].requires_grad))
@@ -62,7 +65,8 @@ class SpaceModule(nn.Module):
 
     def forward(self, *inputs: Any) -> Any:
         """Call the model with the weights at the coordinates."""
-        return functional_call(self.model, self.weights(), inputs)
+        weights = self.weights()
+        return functional_call(self.model, {name: weights[first] for name, first in self._names.items()}, inputs)
 
     @torch.no_grad()
     def write_back(self) -> nn.Module:
