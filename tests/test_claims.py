@@ -148,7 +148,7 @@ AUDITED = {
 @pytest.fixture
 def released(published_claims):
     """The published verdicts, by claim and case."""
-    return published_claims.set_index(["claim", "case"])
+    return published_claims.set_index(["claim", "case"]).sort_index()
 
 
 @pytest.mark.parametrize("key", AUDITED, ids=lambda key: f"{key[0]}: {key[1]}")
