@@ -154,7 +154,7 @@ def released(published_claims):
 @pytest.mark.parametrize("key", AUDITED, ids=lambda key: f"{key[0]}: {key[1]}")
 def test_the_audit_s_numbers_come_out(released, key):
     experiment, *expected = AUDITED[key]
-    row = released.loc[key]
+    row = released.loc[[key]].iloc[0]
     require_audited(RELEASE / "cpu", experiment)
     assert tuple(round(float(row[end]), 3) for end in ("effect", "low", "high")) == pytest.approx(expected, abs=1.1e-3)
 

@@ -164,7 +164,9 @@ def _state(folder: RunFolder, index: int, kept: str | int | None) -> tuple[dict[
             raise MissingError(f"the run kept {there}, not {kept}", folder.whole(WEIGHTS), f"say kept= one of {there}")
         own = [name.removeprefix(f"{what}/") for name in keys if name.startswith(f"{what}/")]
         sizes = list(map(int, file.metadata()[SIZES].split()))
-        return {name: file.get_slice(f"{what}/{name}")[index] for name in own if name not in _NOTES}, sizes
+        # A slice, not a number: safetensors 0.4 takes no other.
+        part = slice(index, index + 1)
+        return {name: file.get_slice(f"{what}/{name}")[part][0] for name in own if name not in _NOTES}, sizes
 
 
 def _index(config: Config, member: int | Mapping[str, Any]) -> int:
