@@ -27,10 +27,10 @@ from scaleinv.runs.composing import composer
 from scaleinv.runs.config import Config, parse
 from scaleinv.runs.errors import ScaleinvError, UserError, file_trouble
 from scaleinv.runs.folder import RunFolder, write_atomically
-from scaleinv.runs.hydra_app import expand
 from scaleinv.runs.records import INDEX
 from scaleinv.runs.run import notes, run
 from scaleinv.runs.suggestions import conf_folder, did_you_mean
+from scaleinv.runs.sweeps import expand
 from scaleinv.runs.variants import Variants
 from scaleinv.training.cell import list_members
 

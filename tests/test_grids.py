@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from scaleinv.runs.config import compose, parse
 from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.grids import written_out
-from scaleinv.runs.hydra_app import expand
+from scaleinv.runs.sweeps import expand
 
 WRITTEN = [
     (

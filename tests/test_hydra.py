@@ -13,7 +13,8 @@ from scaleinv.runs import hydra_app
 from scaleinv.runs.composing import composer
 from scaleinv.runs.config import compose
 from scaleinv.runs.errors import ConfigError
-from scaleinv.runs.hydra_app import expand, options
+from scaleinv.runs.hydra_app import options
+from scaleinv.runs.sweeps import expand
 
 SWEEPS = [
     (["space=weight,gspace", "epochs=1", "seeds=1,2"], 4, ["space=weight", "epochs=1", "seeds=2"]),

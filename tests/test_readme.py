@@ -10,7 +10,7 @@ import pytest
 
 from scaleinv import cli
 from scaleinv.runs.config import compose
-from scaleinv.runs.hydra_app import expand
+from scaleinv.runs.sweeps import expand
 
 ROOT = Path(__file__).parents[1]
 # The guides have a test of their own.

@@ -12,6 +12,7 @@ from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.objective import objective
 from scaleinv.runs.records import load_records
 from scaleinv.runs.run import run
+from scaleinv.runs.sweeps import expand
 from scaleinv.training.stack import Stack
 
 # The classes that Hydra uses; importing their modules would make others.
@@ -204,3 +205,90 @@ def test_seeds_are_no_sweep(command, tmp_path):
     assert set(load_records(tmp_path)["seed"]) == {0, 1}
     _, _, err = command("seeds=0")
     assert "write seeds=[0] for seed 0, seeds=3 for three seeds" in err
+
+
+PAIRS = ["zip=[space,optimizer.lr]", "space=weight,gspace", "optimizer=sgd,adam", "optimizer.lr=0.1,0.01"]
+PAIRED = [
+    ["space=weight", "optimizer.lr=0.1", "optimizer=sgd"],
+    ["space=weight", "optimizer.lr=0.1", "optimizer=adam"],
+    ["space=gspace", "optimizer.lr=0.01", "optimizer=sgd"],
+    ["space=gspace", "optimizer.lr=0.01", "optimizer=adam"],
+]
+
+
+def test_zip_pairs_values_and_the_other_keys_make_every_combination():
+    assert expand(PAIRS) == PAIRED
+    assert expand(reversed(PAIRS))[1] == ["optimizer.lr=0.1", "space=weight", "optimizer=adam"]
+    assert len(expand([*PAIRS, "optimizer=sgd", "zip=[space,optimizer.lr]"])) == 2
+    assert len(expand([*PAIRS, "zip=null"])) == 8
+    again = [*PAIRS[:2], PAIRS[3], "++optimizer.lr=1,2"]  # of two values of a key the later counts
+    assert expand(again) == [["space=weight", "++optimizer.lr=1"], ["space=gspace", "++optimizer.lr=2"]]
+    assert expand(["zip=['a.b',c]", "++a.b=1,2", "c=[1],[2]"]) == [["++a.b=1", "c=[1]"], ["++a.b=2", "c=[2]"]]
+
+
+def test_pairs_are_the_runs_that_commands_without_zip_make(command, tmp_path):
+    """Pairing is no part of a run; a paired sweep goes on where it was stopped, and is found done."""
+    assert command(*QUICK, *PAIRED[2])[0] == outcomes.DONE
+    words = ["-m", *QUICK, "batch_size=64,128", *PAIRS[:2], PAIRS[3], "hydra.sweeper.max_batch_size=3"]
+    code, out, _ = command(*words)
+    assert code == outcomes.DONE
+    assert "[3/3] batch_size=128 space=weight optimizer.lr=0.1\n" in out
+    assert "[4/4] batch_size=128 space=gspace optimizer.lr=0.01\n" in out
+    assert (out.count("done before"), "4 of 4 cells done" in out) == (1, True)
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["runs"]
+    records = load_records(tmp_path, keys=["choices.space"])
+    assert records["run"].nunique() == 4
+    assert set(zip(records["choices.space"], records["lr"], strict=True)) == {("weight", 0.1), ("gspace", 0.01)}
+    assert not any("zip" in path.read_text() for path in tmp_path.rglob("*") if path.suffix in (".yaml", ".txt"))
+    assert command(*words)[1].count("done before") == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["zip=[space,optimizer.lr]", "space=weight,gspace", "optimizer.lr=0.1,0.2,0.3"], "space 2, optimizer.lr 3"),
+        (["zip=[space,optimizer.rl]", "space=weight,gspace", "optimizer.lr=0.1,0.2"], "did you mean optimizer.lr?"),
+        (["zip=[space,epochs]", "space=weight,gspace"], "zip names epochs, which has one value"),
+        (["zip=[space,optimizer.lr]", "space=weight,gspace", "optimizer.lr=[0.1,0.2]"], "which has one value"),
+        (["zip=[space]", "space=weight,gspace"], "no list of two or more keys"),
+        (["zip=[space,space]", "space=weight,gspace"], "no list of two or more keys"),
+        (["zip=space,epochs", "space=weight,gspace"], "zip=space,epochs is no list of two or more keys"),
+        (["zip=[space,optimizer.lr]", "space=weight,gspcae", "optimizer.lr=0.1,0.2"], "did you mean gspace?"),
+        (["zip=[space,optimizer]", "space=glob(q*)", "optimizer=sgd,adam"], "space=glob(q*) fits nothing"),
+        ([*PAIRS, "hydra.sweeper.max_batch_size=-1"], "max_batch_size is -1"),
+    ],
+)
+def test_what_cannot_be_paired_is_refused_before_anything_starts(command, tmp_path, words, message):
+    code, out, err = command("-m", *QUICK, *words)
+    assert (code, out) == (outcomes.REFUSED, "")
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_zip_without_a_sweep_is_refused(command, tmp_path):
+    for words in (["zip=[space,optimizer.lr]"], ["zip=[space,optimizer.lr]", "space=weight,gspace"]):
+        code, _, err = command(*QUICK, *words)
+        assert code == outcomes.REFUSED
+        assert "add -m" in err
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_of_an_experiment_may_pair_values(command, tmp_path):
+    """Its parameters are a sweep's; a cell that failed is run again by a command without the pairing."""
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    lines = ["# @package _global_", "network: {hidden: [8]}", "hydra: {mode: MULTIRUN, sweeper: {params: {"]
+    lines += ["zip: '[space,optimizer.lr]', space: 'weight,gspace', optimizer.lr: '0.1,0.01'}}}"]
+    (tmp_path / "own" / "experiment" / "pairs.yaml").write_text("\n".join(lines))
+    code, out, _ = command("--config-dir=own", *QUICK, "experiment=pairs")
+    assert code == outcomes.DONE
+    assert "[2/2] space=gspace optimizer.lr=0.01\n" in out
+    assert "2 of 2 cells done" in out
+
+
+@pytest.mark.slow
+def test_pairs_under_joblib(command):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    code, out, _ = command("-m", *QUICK, *joblib, *PAIRS[:2], PAIRS[3])
+    assert code == outcomes.DONE
+    assert "2 of 2 cells done" in out

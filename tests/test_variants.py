@@ -5,7 +5,7 @@ import pytest
 from scaleinv.runs.composing import composer
 from scaleinv.runs.config import parse
 from scaleinv.runs.errors import ConfigError
-from scaleinv.runs.hydra_app import expand
+from scaleinv.runs.sweeps import expand
 from scaleinv.runs.variants import Variants
 from scaleinv.study import experiments
 

@@ -15,6 +15,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -24,6 +25,7 @@ from scaleinv.runs.errors import ConfigError, RunFailedError, ScaleinvError
 from scaleinv.runs.folder import write_atomically
 from scaleinv.runs.hydra_app import GridParser
 from scaleinv.runs.outcomes import DONE, FAILED, INTERRUPTED, complain, explain, say
+from scaleinv.runs.sweeps import ZIP, ZippedSweeper, is_zipped, sweep_words
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,12 @@ class Account:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Wrap every launcher that Hydra makes: only a launcher receives all cells and returns their endings."""
+        """Wrap every launcher that Hydra makes: only a launcher receives all cells and returns their endings.
+
+        Hydra makes plugins of its own packages only, so the sweeper for ``zip`` takes the place of Hydra's here.
+        """
         plugins = Plugins.instance()
-        make = plugins.instantiate_launcher
+        make, make_sweeper = plugins.instantiate_launcher, plugins.instantiate_sweeper
 
         def watched(*, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Launcher:
             at_the_end.enter_context(_cleared(Path(config.hydra.sweep.dir).absolute()))
@@ -112,12 +117,22 @@ class Account:
             cell = Cell(frozenset(one.get_key_element() for one in overrides if not one.is_sweep_override()))
             return _Watched(make(hydra_context=hydra_context, task_function=cell, config=config), cell, self)
 
+        def chosen(*, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> Sweeper:
+            if not is_zipped(sweep_words(config)):
+                return make_sweeper(hydra_context=hydra_context, task_function=task_function, config=config)
+            if (name := config.hydra.runtime.choices["hydra/sweeper"]) != "basic":
+                raise ConfigError(f"the sweeper {name} cannot pair values", ZIP, "leave out zip or hydra/sweeper")
+            sweeper = ZippedSweeper()
+            sweeper.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+            return sweeper
+
         plugins.instantiate_launcher = watched  # type: ignore[method-assign, assignment]
+        plugins.instantiate_sweeper = chosen  # type: ignore[method-assign]
         with ExitStack() as at_the_end:
             try:
                 yield
             finally:
-                del plugins.instantiate_launcher
+                del plugins.instantiate_launcher, plugins.instantiate_sweeper
 
     def translated(self, error: BaseException) -> BaseException:
         """Turn an error of a launcher or sweeper into a readable one; errors that are readable already stay."""

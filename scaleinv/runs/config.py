@@ -82,8 +82,8 @@ AXES = {"optimizer.lr": "lr", "seeds": "seed", "space.value": "value"}
 READ_ELSEWHERE = {"dataset.hidden"}
 # Options of data sets that are paths, which a command gives relative to the folder that it is started in.
 PATHS = ("path", "test_path")
-# Top-level groups that are not keys of a run: Hydra's own, and the budget that experiments refer to.
-BESIDE = {"hydra", "study"}
+# Top-level keys that are not a run's: Hydra's own, the budget that experiments refer to, and how a sweep is paired.
+BESIDE = {"hydra", "study", "zip"}
 # Groups in which a file is chosen by name. The choice is recorded because a preset's keys do not contain its name.
 CHOICES = (
     *("dataset", "network", "space", "optimizer", "schedule", "start", "augment", "number", "gauge"),
@@ -278,6 +278,9 @@ def parse(composed: DictConfig, hydra: HydraConf | None = None) -> Config:
     Raises:
         ConfigError: a key is unknown or missing, or a value has the wrong type or is out of range.
     """
+    if composed.get("zip") is not None:
+        how = "add -m, or in an experiment's file write it into hydra.sweeper.params"
+        raise ConfigError("zip pairs the values of a sweep, but this is one run", "zip", how)
     raw = _plain(composed)
     top = {f.name for f in fields(Config)} - {"source", "axes", "resolved", "choices", "arguments"}
     for key in sorted(set(raw) ^ top):

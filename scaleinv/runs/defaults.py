@@ -12,7 +12,7 @@ from scaleinv.runs.suggestions import conf_folder, conf_folders
 def defaults(choices: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return every key of ``conf/config.yaml`` and of the groups that it chooses, interpolations resolved.
 
-    The budget of the study (``profile``) is left out: a run does not read it.
+    The budget of the study (``profile``) and ``zip`` are left out: a run does not read them.
 
     Args:
         choices: files to choose instead, by group; a file that is nowhere to be found gives no keys.
@@ -36,7 +36,7 @@ def _defaults(choices: tuple[tuple[str, str], ...]) -> dict[str, Any]:
             top[group] = OmegaConf.load(files[0])
         elif group in top:
             top[group] = {}
-    for key in ("hydra", "profile"):
+    for key in ("hydra", "profile", "zip"):
         top.pop(key)
     keys = OmegaConf.to_container(top, resolve=True)
     assert isinstance(keys, dict)

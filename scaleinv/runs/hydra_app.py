@@ -1,4 +1,4 @@
-"""Hydra as this package uses it: where ``conf/`` is, which options Hydra 1.3 and 1.4 take, which runs a sweep has.
+"""Hydra as this package uses it: where ``conf/`` is, which options Hydra 1.3 and 1.4 take, how it reads overrides.
 
 Only this module uses private state of Hydra: to compose beside another Hydra application, and to compose in half the
 time.
@@ -6,11 +6,10 @@ time.
 
 import inspect
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -217,28 +216,3 @@ def _quick() -> Iterator[None]:
         types["file"] = plain
         defaults_list._create_interpolation_map = create_interpolation_map
         ConfigLoaderImpl._embed_result_config = staticmethod(embed_result_config)  # type: ignore[method-assign]
-
-
-def expand(words: Iterable[str]) -> list[list[str]]:
-    """List the overrides of every run of a sweep, the last key changing fastest, as ``scaleinv-run -m`` does.
-
-    Args:
-        words: overrides such as ``space=weight,gspace``; of two with the same key the later counts.
-
-    Returns:
-        One list of overrides per run.
-
-    Raises:
-        ConfigError: a value is an interval, which does not give a finite number of runs.
-    """
-    choices: dict[str, list[str]] = {}
-    for override in GridParser.create().parse_overrides(list(words)):
-        key = override.get_key_element()
-        if not override.is_sweep_override():
-            values = [override.get_value_element_as_str()]
-        elif override.is_discrete_sweep():
-            values = list(override.sweep_string_iterator())
-        else:
-            raise ConfigError(f"{override.input_line} is no list of values", key, f"{key}=1,2,3 or {key}=range(1,4)")
-        choices[key] = [f"{key}={value}" for value in values]
-    return [list(run) for run in product(*choices.values())]
