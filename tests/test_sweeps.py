@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 
 import pytest
 from hydra.core.plugins import Plugins
@@ -273,16 +274,22 @@ def test_zip_without_a_sweep_is_refused(command, tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
-def test_the_file_of_an_experiment_may_pair_values(command, tmp_path):
+def test_the_file_of_an_experiment_may_pair_values(command, tmp_path, fails_in):
     """Its parameters are a sweep's; a cell that failed is run again by a command without the pairing."""
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     lines = ["# @package _global_", "network: {hidden: [8]}", "hydra: {mode: MULTIRUN, sweeper: {params: {"]
     lines += ["zip: '[space,optimizer.lr]', space: 'weight,gspace', optimizer.lr: '0.1,0.01'}}}"]
     (tmp_path / "own" / "experiment" / "pairs.yaml").write_text("\n".join(lines))
-    code, out, _ = command("--config-dir=own", *QUICK, "experiment=pairs")
-    assert code == outcomes.DONE
-    assert "[2/2] space=gspace optimizer.lr=0.01\n" in out
-    assert "2 of 2 cells done" in out
+    fails_in("gspace")
+    code, out, err = command("--config-dir=own", *QUICK, "experiment=pairs")
+    assert code == outcomes.FAILED
+    assert "[1/2] space=weight optimizer.lr=0.1\n" in out
+    assert "1 of 2 cells done" in out
+    (again,) = [
+        shlex.split(line.partition("run again: scaleinv-run ")[2]) for line in err.splitlines() if "again: " in line
+    ]
+    assert {"space=gspace", "optimizer.lr=0.01"} < set(again)
+    assert "ZeroDivisionError" in command(*again)[2]
 
 
 @pytest.mark.slow

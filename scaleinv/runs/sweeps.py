@@ -138,7 +138,7 @@ def _check_zip(together: Sequence[str], values: Mapping[str, Sequence[str]]) -> 
         if key not in values:
             raise ConfigError(f"zip names {key}, which this sweep does not set", ZIP, did_you_mean(key, list(values)))
         if len(values[key]) == 1:
-            raise ConfigError(f"zip names {key}, which has one value", ZIP, f"leave {key} out, or give it more values")
+            raise ConfigError(f"zip names {key}, which has one value", ZIP, "give it more values, or set zip=null")
     if len({len(values[key]) for key in together}) > 1:
         counts = ", ".join(f"{key} {len(values[key])}" for key in together)
         raise ConfigError(f"zip needs equally many values of its keys, but they have: {counts}", ZIP, "make them equal")
