@@ -9,6 +9,7 @@ from hydra.core.plugins import Plugins
 
 from scaleinv.runs import outcomes
 from scaleinv.runs.config import OBJECTIVES, compose
+from scaleinv.runs.errors import ConfigError
 from scaleinv.runs.folder import RunFolder
 from scaleinv.runs.objective import objective
 from scaleinv.runs.records import load_records
@@ -249,17 +250,29 @@ def test_pairs_are_the_runs_that_commands_without_zip_make(command, tmp_path):
     [
         (["zip=[space,optimizer.lr]", "space=weight,gspace", "optimizer.lr=0.1,0.2,0.3"], "space 2, optimizer.lr 3"),
         (["zip=[space,optimizer.rl]", "space=weight,gspace", "optimizer.lr=0.1,0.2"], "did you mean optimizer.lr?"),
-        (["zip=[space,epochs]", "space=weight,gspace"], "zip names epochs, which has one value"),
+        (["zip=[space,epochs]", "epochs=1", "space=weight,gspace"], "zip names epochs, which has one value"),
         (["zip=[space,optimizer.lr]", "space=weight,gspace", "optimizer.lr=[0.1,0.2]"], "which has one value"),
         (["zip=[space]", "space=weight,gspace"], "no list of two or more keys"),
         (["zip=[space,space]", "space=weight,gspace"], "no list of two or more keys"),
         (["zip=space,epochs", "space=weight,gspace"], "zip=space,epochs is no list of two or more keys"),
+    ],
+)
+def test_what_cannot_be_paired(words, message):
+    with pytest.raises(ConfigError) as refused:
+        expand(words)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["zip=[space,optimizer.lr]", "space=weight,gspace", "optimizer.lr=0.1"], "which has one value"),
         (["zip=[space,optimizer.lr]", "space=weight,gspcae", "optimizer.lr=0.1,0.2"], "did you mean gspace?"),
         (["zip=[space,optimizer]", "space=glob(q*)", "optimizer=sgd,adam"], "space=glob(q*) fits nothing"),
         ([*PAIRS, "hydra.sweeper.max_batch_size=-1"], "max_batch_size is -1"),
     ],
 )
-def test_what_cannot_be_paired_is_refused_before_anything_starts(command, tmp_path, words, message):
+def test_a_refused_pairing_starts_nothing(command, tmp_path, words, message):
     code, out, err = command("-m", *QUICK, *words)
     assert (code, out) == (outcomes.REFUSED, "")
     assert message in err
