@@ -234,11 +234,13 @@ def main() -> None:
         errors = train(chosen)
         if options.train:
             sys.exit(_problems(errors))
-        errors += draw_all(
-            folder, folder / "figures", f"python -m scaleinv.report.figures all {folder} --out {folder}/figures"
-        )
-        print_table(judge_all(folder))
-        compare(folder, conf_folder().parent / "results" / "release" / profile)
+        command = f"python -m scaleinv.report.figures all {folder} --out {folder}/figures"
+        errors += draw_all(folder, folder / "figures", command, options.only)
+        if options.only:
+            print(f"claims need every experiment: python -m scaleinv.study --profile {profile}, without --only")
+        else:
+            print_table(judge_all(folder))
+            compare(folder, conf_folder().parent / "results" / "release" / profile)
     except UserError as error:
         sys.exit(str(error))
     except OSError as error:

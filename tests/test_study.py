@@ -21,7 +21,7 @@ from scaleinv.report.release import IncompleteError, departures, publish
 from scaleinv.runs.errors import UserError
 from scaleinv.runs.folder import DamagedError, RunFolder
 from scaleinv.runs.records import MissingError, experiment_runs, load_experiment, read_index
-from scaleinv.study import experiments, once, part, plan, reuse, train, write_index
+from scaleinv.study import experiments, main, once, part, plan, reuse, train, write_index
 
 pytestmark = pytest.mark.slow
 
@@ -162,6 +162,20 @@ def test_missing_records_are_named_and_the_rest_is_drawn(damaged, tmp_path, monk
     del index["experiments"]["long_grid"]
     (damaged / "index.json").write_text(json.dumps(index))
     assert draw_all(damaged, tmp_path / "older", "") == []  # a study from before there was a long_grid
+
+
+def test_a_part_is_trained_and_drawn_alone(tmp_path, monkeypatch, capsys):
+    """What is not asked for is neither missed nor drawn, and the command ends well."""
+    monkeypatch.setattr("scaleinv.study.experiments", lambda: ["fig_1_2", "pooling"])
+    options = [f"results={tmp_path}", "progress=false", "--profile", "smoke", "--only", "fig_1_2"]
+    monkeypatch.setattr(sys, "argv", ["study", *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert {path.stem for path in (tmp_path / "smoke" / "figures").glob("*.png")} == {"fig_1_2", "fig_1_3"}
+    said = capsys.readouterr()
+    assert "not drawn" not in said.err
+    assert "claims need every experiment" in said.out
 
 
 def test_an_incomplete_study_is_not_published(damaged, tmp_path):

@@ -9,6 +9,7 @@ The second command draws every figure of a study; where records are missing, it 
 import argparse
 import shlex
 import sys
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -92,8 +93,14 @@ def draw_one(name: str, folders: list[Path], stem: Path, command: str) -> list[P
     return save(module.draw(records), stem, [metrics_file(run) for run in runs], command)
 
 
-def draw_all(folder: Path, out: Path, command: str) -> list[str]:
+def draw_all(folder: Path, out: Path, command: str, only: Collection[str] = ()) -> list[str]:
     """Draw every figure of a study into the folder ``out``; experiments that came after the study are left out.
+
+    Args:
+        folder: folder of the study.
+        out: folder of the figures.
+        command: command that the figures name.
+        only: experiments whose figures are drawn; all, and those of the study as a whole, if empty.
 
     Returns:
         One message per figure that could not be drawn.
@@ -104,7 +111,7 @@ def draw_all(folder: Path, out: Path, command: str) -> list[str]:
     planned = read_index(folder)["experiments"]
     problems = []
     for name, module in known_figures().items():
-        if not draws_study(module) and module.EXPERIMENT not in planned:
+        if bool(only) if draws_study(module) else module.EXPERIMENT not in (only or planned):
             continue
         try:
             draw_one(name, [folder], out / name, command)
