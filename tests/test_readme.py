@@ -21,7 +21,8 @@ BLOCKS = [
 PYTHON = [
     pytest.param(block, id=f"{page}-{i}") for i, (page, language, block) in enumerate(BLOCKS) if language == "python"
 ]
-COMMANDS = sorted({c for text in PAGES.values() for c in re.findall(r"scaleinv-run (?!--help)[^`\n#]*=[^`\n#]*", text)})
+HELP = {c for text in PAGES.values() for c in re.findall(r"scaleinv-run [^`\n#]*--help", text)}
+COMMANDS = sorted({c for text in PAGES.values() for c in re.findall(r"scaleinv-run [^`\n#]*=[^`\n#]*", text)} - HELP)
 
 
 @pytest.mark.parametrize("block", PYTHON)
@@ -46,7 +47,14 @@ def test_commands_compose(command):
         compose(job)
 
 
-TINY = {"profile": "smoke", "network.hidden": "[8]", "epochs": "1", "threads": "1", "progress": "false"}
+TINY = {
+    "profile": "smoke",
+    "network.hidden": "[8]",
+    "epochs": "1",
+    "threads": "1",
+    "progress": "false",
+    "device": "cpu",
+}
 
 
 def tiny(words):
