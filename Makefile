@@ -32,7 +32,8 @@ SLOW := --dist loadscope -m slow
 test: install
 	$(RUN)/python $(PYTEST) $(QUICK)
 
-# Every experiment trained at the smoke profile, drawn, judged and published; every released figure drawn again.
+# Every experiment trained at the smoke profile, drawn, judged and published; every released figure drawn again; the
+# tutorial, the notebooks and the trackers.
 test-study: install
 	$(RUN)/python $(PYTEST) $(SLOW)
 

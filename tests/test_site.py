@@ -104,6 +104,7 @@ def run(words, monkeypatch):
     assert not code, words
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_and_comes_to_its_verdicts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```(sh|text)\n(.*?)```", (DOCS / "tutorial.md").read_text(), re.DOTALL)
@@ -122,6 +123,7 @@ def test_the_tutorial_runs_and_comes_to_its_verdicts(tmp_path, monkeypatch):
             assert table["value"][effect] == pytest.approx(float(value), abs=0.02)  # round-off differs by processor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", sorted(DOCS.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
 def test_a_notebook_runs(notebook, tmp_path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")

@@ -233,6 +233,7 @@ def test_tensorboard_shows_every_row_once(tmp_path, monkeypatch, untracked):
         assert b"optimizer.momentum: 0.0" in text[0]
 
 
+@pytest.mark.slow
 def test_mlflow_holds_every_row_once(tmp_path, monkeypatch, untracked):
     pytest.importorskip("mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -270,6 +271,7 @@ def test_mlflow_holds_every_row_once(tmp_path, monkeypatch, untracked):
             assert [m.value for m in history] == wanted[column]
 
 
+@pytest.mark.slow
 def test_wandb_offline_writes_a_run_per_member(tmp_path, monkeypatch, untracked):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "online")

@@ -43,3 +43,10 @@ def parts(at: Place) -> str:
 @expect(SECTION, "warm-up")
 def warm_up(at: Place) -> str:
     return at.run("scaleinv-run schedule=warmup network.hidden=[8] epochs=8 progress=false").splitlines()[1].strip()
+
+
+@expect(SECTION, "values that go in step: pairs, not every combination")
+def zipped(at: Place) -> str:
+    at.run(f"scaleinv-run -m 'zip=[space,optimizer.lr]' space=weight,gspace optimizer.lr=0.1,0.01 {QUICK}")
+    check(len(at.metrics()) == 2, f"{len(at.metrics())} runs, not two")
+    return f"two runs: {', '.join(at.metrics())}"
