@@ -8,6 +8,7 @@ A line is tried in an empty folder, with the commands of this environment. It ta
 import argparse
 import tempfile
 import time
+from importlib import import_module
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -15,19 +16,12 @@ from platform import python_version
 
 from tqdm import tqdm
 
-from scripts.expectations import (  # noqa: F401  each adds its lines, in this order
-    documents,
-    every_day,
-    grids,
-    installing,
-    machines,
-    own_data,
-    own_models,
-    own_parts,
-    trackers,
-)
 from scripts.expectations.trying import LINES, Line, NotTriedError, Place
 
+SECTIONS = (
+    *("own_data", "own_parts", "own_models", "every_day", "grids"),
+    *("trackers", "documents", "installing", "machines"),
+)
 HEADER = """# Expectations
 
 What people who try scaleinv for work of their own expect, and what happened when it was tried. A script tries each line
@@ -73,6 +67,8 @@ def main() -> None:
     parser.add_argument("--only", metavar="WORD", help="lines with this word; nothing is written then")
     parser.add_argument("--out", type=Path, default=Path("docs/expectations.md"))
     options = parser.parse_args()
+    for name in SECTIONS:  # each adds its lines
+        import_module(f"scripts.expectations.{name}")
     word = (options.only or "").lower()
     chosen = [line for line in LINES if word in f"{line.section} {line.expectation}".lower()]
     tried = []

@@ -17,11 +17,12 @@ def version(at: Place) -> str:
 
 @expect(SECTION, "--help shows our keys first, with their comments")
 def help_text(at: Place) -> str:
-    lines = [line for line in at.run("scaleinv-run --help").splitlines() if line.strip()]
-    place = next((i for i, line in enumerate(lines) if "seeds:" in line), None)
-    budget = next((i for i, line in enumerate(lines) if line.startswith("study:")), len(lines))
-    check(place is not None and place < budget, "the key seeds does not stand before the study's budget")
-    return f"{len(lines)} lines; seeds in line {place}, the study's budget from line {budget}"
+    lines = at.run("scaleinv-run --help").splitlines()
+    keys, budget = (
+        next(i for i, line in enumerate(lines, 1) if line.strip().startswith(w)) for w in ("seeds=", "study.")
+    )
+    check(keys < budget, "the keys do not stand before the budget")
+    return f"{len(lines)} lines; seeds in line {keys}, the study's budget from line {budget}"
 
 
 @expect(SECTION, "tab completion")
