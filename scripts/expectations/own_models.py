@@ -7,7 +7,7 @@ SECTION = "Your models"
 
 @expect(SECTION, "a model and a loop of my own train in another space")
 def loop(at: Place) -> str:
-    return at.test("tests/test_readme.py")
+    return at.test("tests/test_readme.py -k python_runs")
 
 
 @expect(SECTION, "Lightning: fit, clip, save, go on")
