@@ -43,17 +43,28 @@ def attempt(line: Line) -> tuple[str, str, list[str]]:
             return "**no**", f"{type(error).__name__}: {error}"[:300], place.commands
 
 
-def page(tried: list[tuple[Line, tuple[str, str, list[str]]]]) -> str:
-    """Write the table."""
-    counts = {answer: sum(answer == got for _, (got, *_) in tried) for answer in ("yes", "**no**", "not tried")}
+def row(line: Line, answer: str, seen: str, commands: list[str]) -> str:
+    """Write a line of the table."""
+    shown = "<br>".join(f"`{_cell(command)}`" for command in commands) or "-"
+    return f"| {_cell(line.expectation)} | {shown} | {answer} | {_cell(seen)} |"
+
+
+def kept(path: Path) -> dict[str, str]:
+    """Read the lines of an earlier page, by what is expected."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {line.split(" | ")[0][2:]: line for line in lines if line.startswith("| ")}
+
+
+def page(rows: dict[str, str]) -> str:
+    """Write the table of all lines that were tried."""
+    tried = [line for line in LINES if _cell(line.expectation) in rows]
+    answers = [rows[_cell(line.expectation)].split(" | ")[-2] for line in tried]
+    counts = {answer: answers.count(answer) for answer in ("yes", "**no**", "not tried")}
     said = f"{len(tried)} lines: {counts['yes']} yes, {counts['**no**']} no, {counts['not tried']} not tried."
     parts = [HEADER.format(counts=said, python=python_version(), torch=version("torch"))]
-    for section, lines in groupby(tried, key=lambda pair: pair[0].section):
-        parts.append(f"## {section}\n\n| expected | tried | | what happened |\n| - | - | - | - |")
-        for line, (answer, seen, commands) in lines:
-            shown = "<br>".join(f"`{_cell(command)}`" for command in commands) or "-"
-            parts[-1] += f"\n| {_cell(line.expectation)} | {shown} | {answer} | {_cell(seen)} |"
-        parts[-1] += "\n"
+    for section, lines in groupby(tried, key=lambda line: line.section):
+        head = f"## {section}\n\n| expected | tried | | what happened |\n| - | - | - | - |"
+        parts.append("\n".join([head, *(rows[_cell(line.expectation)] for line in lines), ""]))
     return "\n".join(parts)
 
 
@@ -64,21 +75,20 @@ def _cell(text: str) -> str:
 def main() -> None:
     """Try the lines, all or those with a word in them."""
     parser = argparse.ArgumentParser(prog="python -m scripts.expectations", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", metavar="WORD", help="lines with this word; nothing is written then")
+    parser.add_argument("--only", metavar="WORD", help="lines with this word; the others stay as they are")
     parser.add_argument("--out", type=Path, default=Path("docs/expectations.md"))
     options = parser.parse_args()
     for name in SECTIONS:  # each adds its lines
         import_module(f"scripts.expectations.{name}")
     word = (options.only or "").lower()
     chosen = [line for line in LINES if word in f"{line.section} {line.expectation}".lower()]
-    tried = []
+    rows = kept(options.out)
     for line in tqdm(chosen, unit="line"):
         began = time.monotonic()
-        outcome = attempt(line)
-        tried.append((line, outcome))
-        tqdm.write(f"{outcome[0]:<10} {line.expectation}: {outcome[1]} ({time.monotonic() - began:.0f} s)")
-    if not options.only:
-        options.out.write_text(page(tried))
+        answer, seen, commands = attempt(line)
+        rows[_cell(line.expectation)] = row(line, answer, seen, commands)
+        tqdm.write(f"{answer:<10} {line.expectation}: {seen} ({time.monotonic() - began:.0f} s)")
+    options.out.write_text(page(rows))
 
 
 if __name__ == "__main__":

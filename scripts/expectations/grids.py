@@ -16,7 +16,7 @@ def logarithmic(at: Place) -> str:
 @expect(SECTION, "1 and 5 in each of four decades, and the list is the same run")
 def decades(at: Place) -> str:
     at.run(f"scaleinv-run 'optimizer.lr=grid(1,5,decades=4)' {QUICK}")
-    listed = "[0.5,0.1,0.05,0.01,0.005,0.001,0.0005,0.0001]"
+    listed = "[0.0001,0.0005,0.001,0.005,0.01,0.05,0.1,0.5]"
     at.run(f"scaleinv-run 'optimizer.lr={listed}' {QUICK}")
     check(len(at.metrics()) == 1, f"{len(at.metrics())} runs, not one")
     return f"one run of 8 members: {', '.join(at.metrics())}"
@@ -42,7 +42,7 @@ def parts(at: Place) -> str:
 
 @expect(SECTION, "warm-up")
 def warm_up(at: Place) -> str:
-    return at.run("scaleinv-run schedule=warmup network.hidden=[8] epochs=8 progress=false").splitlines()[1].strip()
+    return at.run("scaleinv-run schedule=warmup schedule.steps=50 network.hidden=[8] epochs=4 progress=false").splitlines()[1].strip()
 
 
 @expect(SECTION, "values that go in step: pairs, not every combination")
