@@ -42,7 +42,11 @@ def parts(at: Place) -> str:
 
 @expect(SECTION, "warm-up")
 def warm_up(at: Place) -> str:
-    return at.run("scaleinv-run schedule=warmup schedule.steps=50 network.hidden=[8] epochs=4 progress=false").splitlines()[1].strip()
+    return (
+        at.run("scaleinv-run schedule=warmup schedule.steps=50 network.hidden=[8] epochs=4 progress=false")
+        .splitlines()[1]
+        .strip()
+    )
 
 
 @expect(SECTION, "values that go in step: pairs, not every combination")
