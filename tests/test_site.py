@@ -130,4 +130,4 @@ def test_a_notebook_runs(notebook, tmp_path):
     pytest.importorskip("ipykernel")
     cells = nbformat.read(notebook, as_version=4)
     assert all(not cell.get("outputs") for cell in cells.cells)
-    nbclient.NotebookClient(cells, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(cells, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
