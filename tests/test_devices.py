@@ -4,12 +4,12 @@ import multiprocessing
 import os
 import signal
 import tempfile
-import time
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from scaleinv.runs import devices
 from scaleinv.runs.config import compose
 from scaleinv.runs.devices import device_taken
 from scaleinv.runs.environment import list_devices
@@ -28,8 +28,9 @@ def pool(tmp_path, monkeypatch):
 
 
 def hold(config, folder, pipe):
-    """In another process: take a device, say which, and keep it until there is word or death."""
+    """In another process: take a device, say which, and keep it until there is word or death; notes are said too."""
     tempfile.tempdir = folder
+    devices.note = pipe.send
     with device_taken(config) as config:
         pipe.send(config.device)
         pipe.recv()
@@ -39,7 +40,7 @@ def holder(config):
     here, there = multiprocessing.Pipe()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["scaleinv.runs.run", "conftest", "test_devices"])
-    process = context.Process(target=hold, args=(config, tempfile.gettempdir(), there))
+    process = context.Process(target=hold, args=(config, tempfile.gettempdir(), there), daemon=True)
     process.start()
     return process, here
 
@@ -47,15 +48,13 @@ def holder(config):
 def test_two_processes_at_once_take_two_devices_and_a_third_waits():
     config = compose(["device=[cpu:0,cpu:1]"])
     one, two, three = (holder(config) for _ in range(3))
-    first = [pipe for _, pipe in (one, two, three)]
-    deadline = time.monotonic() + 60
-    while sum(pipe.poll() for pipe in first) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    got = {pipe: pipe.recv() for pipe in first if pipe.poll()}
-    assert sorted(got.values()) == ["cpu:0", "cpu:1"]
-    (waiting,) = (pipe for pipe in first if pipe not in got)
-    assert not waiting.poll(0.5)
-    killed, its_pipe = next(pair for pair in (one, two, three) if pair[1] in got)
+    assert all(pipe.poll(60) for _, pipe in (one, two, three))
+    got = {pipe: pipe.recv() for _, pipe in (one, two, three)}
+    note = "waiting: other runs have cpu:0, cpu:1"
+    assert sorted(got.values()) == ["cpu:0", "cpu:1", note]
+    waiting = next(pipe for pipe, said in got.items() if said == note)
+    assert not waiting.poll(2 * devices.WAIT)  # it looks again, and does not say so again
+    killed, its_pipe = next(pair for pair in (one, two, three) if pair[1] is not waiting)
     os.kill(killed.pid, signal.SIGKILL)
     assert waiting.poll(60)
     assert waiting.recv() == got[its_pipe]
