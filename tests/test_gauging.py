@@ -335,6 +335,20 @@ def test_an_unknown_state_is_refused_and_no_state_is_not():
         check_gauge(BalanceGauge(), WeightSpace(), number, network.graph, Unknown().transformation(), "Unknown")
 
 
+def test_clipping_has_no_state_to_carry():
+    """Shortened by nothing, a momentum goes on under a gauge as if there were no clipping."""
+    trained = []
+    for clip in (0.0, 1e9):
+        optimizer, network = SGD(momentum=0.9, clip=clip), TINY
+        check_gauge(BalanceGauge(), WeightSpace(), FloatNumber(), network.graph, optimizer.transformation(), "SGD")
+        training = Training(network, optimizer, draw(network, 2))
+        for k in range(3):
+            training.regauge(BalanceGauge(), k)
+            training.step(k)
+        trained.append(flatten(training.weights, ""))
+    assert all(torch.equal(w, trained[1][name]) for name, w in trained[0].items())
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

@@ -163,7 +163,7 @@ def clipped(clip: PerMember) -> GradientTransformation:
         foreach.mul_(list(grads.values()), factor)
         return grads, state
 
-    return GradientTransformation(lambda coords: {}, update)
+    return GradientTransformation(lambda coords: {}, update, {})
 
 
 def chain(*rules: GradientTransformation) -> GradientTransformation:
