@@ -10,7 +10,8 @@ import pandas as pd
 
 from scaleinv.report.claim_tables import summary_markdown
 from scaleinv.report.method_table import method_markdown
-from scaleinv.runs.records import MissingError
+from scaleinv.runs.folder import RunFolder
+from scaleinv.runs.records import MissingError, experiment_runs
 
 ROOT = Path(__file__).parents[1]
 RELEASE = ROOT / "results" / "release"
@@ -69,12 +70,13 @@ def finding() -> str:
     """Return one sentence on the effects of start and space, with the interval."""
     table = pd.read_csv(RELEASE / "claims.csv").set_index(["claim", "case"])
     row = table.loc[("start_matters_more_than_space", "SGD, weight and cycle space")]
-    told = json.loads((RELEASE / "release.json").read_text())
+    made = [RunFolder(run).manifest for run in experiment_runs(RELEASE / "cpu", "start_or_space")]
+    devices, versions = ({m["device_name"] for m in made}, {m["versions"]["torch"] for m in made})
     return (
         "One finding, SGD on MNIST: overwriting the skeleton of the drawn weights moves the best loss by more than"
         f" training in\ncycle space instead of weight space; the main effects on log loss differ by {row['effect']:.2f}"
         f" [{row['low']:.2f}, {row['high']:.2f}], {row['n']} paired seeds\n(studentised bootstrap, 95 %;"
-        f" {', '.join(told['devices'])}, torch {told['versions']['torch']}; `make claims`;"
+        f" {', '.join(sorted(devices))}, torch {', '.join(sorted(versions))}; `make claims`;"
         " [all claims](docs/results.md)).\n"
     )
 

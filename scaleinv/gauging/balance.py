@@ -22,8 +22,8 @@ class BalanceGauge(Repeated):
     member that has diverged so far that float64 does not hold the ratios of its squared weights.
 
     Attributes:
-        every: as in :class:`Repeated`. It takes as long as 10 to 30 steps of plain descent, and imbalance grows slowly:
-            along gradients it does not grow at all (maths.md, section 1).
+        every: as in :class:`Repeated`. It takes longer than a step of plain descent (the task ``defects`` measures how
+            much longer), and imbalance grows slowly: along gradients it does not grow at all (maths.md, section 1).
     """
 
     every: int = 100
