@@ -1,6 +1,6 @@
 """What there is to read."""
 
-from scripts.expectations.trying import ROOT, Place, expect, need
+from scripts.expectations.trying import ROOT, Place, expect, expect_of_test, need
 
 SECTION = "Documentation"
 
@@ -14,11 +14,5 @@ def site(at: Place) -> str:
     return f"{sum(1 for _ in (at.folder / 'site').rglob('*.html'))} pages"
 
 
-@expect(SECTION, "notebooks that run")
-def notebooks(at: Place) -> str:
-    return at.test("tests/test_site.py -k notebook")
-
-
-@expect(SECTION, "the code in the documents runs")
-def documents(at: Place) -> str:
-    return at.test("tests/test_docs.py")
+expect_of_test(SECTION, "notebooks that run", "tests/test_site.py -k notebook")
+expect_of_test(SECTION, "the code in the documents runs", "tests/test_docs.py")

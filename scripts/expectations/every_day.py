@@ -97,7 +97,7 @@ def compared(at: Place) -> str:
     at.run("scaleinv-run -m space=weight,gspace seeds=5 'optimizer.lr=[0.3,0.1,0.03]' epochs=2 progress=false")
     printed = at.run("scaleinv-runs compare 'SGD / G' 'SGD / weight'")
     check("[" in printed, "there is no interval")
-    return next(line.strip() for line in printed.splitlines() if "[" in line)[:160]
+    return " ".join(next(line for line in printed.splitlines() if "loss ratio" in line).split())
 
 
 @expect(SECTION, "records are exported as one table")

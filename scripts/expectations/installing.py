@@ -1,13 +1,11 @@
 """Installing."""
 
-from scripts.expectations.trying import ROOT, Place, expect
+from scripts.expectations.trying import ROOT, Place, expect, expect_of_test
 
 SECTION = "Installing"
 
 
-@expect(SECTION, "a wheel that runs from an empty folder")
-def wheel(at: Place) -> str:
-    return at.test("tests/test_wheel.py")
+expect_of_test(SECTION, "a wheel that runs from an empty folder", "tests/test_wheel.py")
 
 
 @expect(SECTION, "contributors' tools are dependency groups: uv run pytest")

@@ -1,38 +1,16 @@
 """Models and training loops of one's own."""
 
-from scripts.expectations.trying import Place, check, expect, sentence
+from scripts.expectations.trying import Place, check, expect, expect_of_test, sentence
 
 SECTION = "Your models"
 
 
-@expect(SECTION, "a model and a loop of my own train in another space")
-def loop(at: Place) -> str:
-    return at.test("tests/test_readme.py -k python_runs")
-
-
-@expect(SECTION, "Lightning: fit, clip, save, go on")
-def lightning(at: Place) -> str:
-    return at.test("tests/test_frameworks.py::test_lightning")
-
-
-@expect(SECTION, "Accelerate on the CPU")
-def accelerate(at: Place) -> str:
-    return at.test("tests/test_frameworks.py::test_accelerate")
-
-
-@expect(SECTION, "torch.compile")
-def compiled(at: Place) -> str:
-    return at.test("tests/test_frameworks.py::test_compiled_models")
-
-
-@expect(SECTION, "averaged weights (swa_utils.AveragedModel)")
-def averaged(at: Place) -> str:
-    return at.test("tests/test_frameworks.py::test_averaged_weights")
-
-
-@expect(SECTION, "parameter groups")
-def groups(at: Place) -> str:
-    return at.test("tests/test_frameworks.py -k groups")
+expect_of_test(SECTION, "a model and a loop of my own train in another space", "tests/test_readme.py -k python_runs")
+expect_of_test(SECTION, "Lightning: fit, clip, save, go on", "tests/test_frameworks.py::test_lightning")
+expect_of_test(SECTION, "Accelerate on the CPU", "tests/test_frameworks.py::test_accelerate")
+expect_of_test(SECTION, "torch.compile", "tests/test_frameworks.py::test_compiled_models")
+expect_of_test(SECTION, "averaged weights (swa_utils.AveragedModel)", "tests/test_frameworks.py::test_averaged_weights")
+expect_of_test(SECTION, "parameter groups", "tests/test_frameworks.py -k groups")
 
 
 @expect(SECTION, "what may be rescaled in a published model, and why not the rest")
@@ -57,6 +35,4 @@ def untraceable(at: Place) -> str:
     return sentence(at.run("scaleinv-symmetry mine:Branches --input 4", code=2))
 
 
-@expect(SECTION, "which optimizers notice that my model was rescaled")
-def noticed(at: Place) -> str:
-    return at.test("tests/test_any_model.py")
+expect_of_test(SECTION, "which optimizers notice that my model was rescaled", "tests/test_any_model.py")

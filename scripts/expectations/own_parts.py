@@ -1,6 +1,6 @@
 """Parts of one's own."""
 
-from scripts.expectations.trying import Place, check, expect, sentence
+from scripts.expectations.trying import Place, check, expect, expect_of_test, sentence
 
 SECTION = "Your parts"
 QUICK = "network.hidden=[8] epochs=1 progress=false"
@@ -45,6 +45,6 @@ def missing(at: Place) -> str:
     return said
 
 
-@expect(SECTION, "a project of parts, installed: a space, an optimizer, a network, a probe by name")
-def project(at: Place) -> str:
-    return at.test("tests/test_yours.py")
+expect_of_test(
+    SECTION, "a project of parts, installed: a space, an optimizer, a network, a probe by name", "tests/test_yours.py"
+)

@@ -1,6 +1,6 @@
 """Trackers."""
 
-from scripts.expectations.trying import Place, check, expect, need, sentence
+from scripts.expectations.trying import Place, check, expect, expect_of_test, need, sentence
 
 SECTION = "Trackers"
 RUN = "scaleinv-run 'optimizer.lr=[0.1,0.01]' epochs=2 progress=false"
@@ -49,6 +49,4 @@ def absent(at: Place) -> str:
     return said
 
 
-@expect(SECTION, "a tracker of my own")
-def own(at: Place) -> str:
-    return at.test("tests/test_trackers.py -k own")
+expect_of_test(SECTION, "a tracker of my own", "tests/test_trackers.py -k own")

@@ -128,6 +128,11 @@ def expect(section: str, expectation: str) -> Callable[[Callable[[Place], str]],
     return add
 
 
+def expect_of_test(section: str, expectation: str, test: str) -> None:
+    """Add a line whose promise a test of the repository holds."""
+    expect(section, expectation)(lambda at: at.test(test))
+
+
 def need(package: str) -> None:
     """Go no further where a package is missing."""
     if importlib.util.find_spec(package) is None:
